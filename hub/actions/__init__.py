@@ -1,0 +1,52 @@
+"""Actions: one use case each, called by sockets and by REST alike.
+
+An action gets the gateway, who asks, and a converted request; it returns the members of its answer or raises a
+HubError. It never builds an error reply, and never knows the surface that it was called from.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from hub.actions.accounts import authenticate, resolve
+from hub.actions.caller import Caller
+from hub.actions.devices import get_device, save_device
+from hub.actions.info import server_info
+from hub.actions.messages import insert_command, insert_notification, update_command
+from hub.actions.subscriptions import (
+    subscribe_commands,
+    subscribe_notifications,
+    unsubscribe_commands,
+    unsubscribe_notifications,
+)
+from hub.core.access import permit
+from hub.core.connection import Connection, Exchange
+from hub.gateway import Gateway
+from protocol.names import Action
+
+__all__ = ["HANDLERS", "Caller", "perform"]
+
+Handler = Callable[[Gateway, Caller, Any], Awaitable[dict[str, Any]]]
+
+HANDLERS: dict[Action, Handler] = {
+    Action.SERVER_INFO: server_info,
+    Action.AUTHENTICATE: authenticate,
+    Action.DEVICE_GET: get_device,
+    Action.DEVICE_SAVE: save_device,
+    Action.COMMAND_INSERT: insert_command,
+    Action.COMMAND_UPDATE: update_command,
+    Action.COMMAND_SUBSCRIBE: subscribe_commands,
+    Action.COMMAND_UNSUBSCRIBE: unsubscribe_commands,
+    Action.NOTIFICATION_INSERT: insert_notification,
+    Action.NOTIFICATION_SUBSCRIBE: subscribe_notifications,
+    Action.NOTIFICATION_UNSUBSCRIBE: unsubscribe_notifications,
+}
+
+
+async def perform(gateway: Gateway, connection: Connection, exchange: Exchange) -> dict[str, Any]:
+    """Carry out a socket's request: who asks (step 5 of the order of checks), may they (6), and then the action (7)."""
+    assert exchange.action is not None, "only requests whose envelope was read get here"
+    principal = connection.principal
+    if exchange.has_credentials or principal.device is not None or principal.key is not None:
+        principal = await resolve(gateway, connection, exchange)
+    permit(exchange.action, principal)
+    return await HANDLERS[exchange.action](gateway, Caller(principal, connection), exchange.ask)

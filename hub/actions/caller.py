@@ -1,0 +1,30 @@
+"""Who called an action, and over what."""
+
+from dataclasses import dataclass
+
+from hub.core.access import Principal
+from hub.core.connection import Connection
+from hub.store import Idempotency
+from protocol.entities import Device
+from protocol.names import Action, KeyAction, Role
+
+
+@dataclass(slots=True)
+class Caller:
+    """A principal and, if it asked over a socket, its connection."""
+
+    principal: Principal
+    connection: Connection | None = None
+
+    def sees(self, action: KeyAction, device: Device | None) -> bool:
+        """Whether the device exists for this caller, as far as this action goes."""
+        return device is not None and self.principal.access.sees(action, device)
+
+    def own_guid(self, device_guid: str | None) -> str | None:
+        """The device that is meant: a device that names none means itself."""
+        if device_guid is None and self.principal.role is Role.DEVICE:
+            return self.principal.require_device().guid
+        return device_guid
+
+    def idempotency(self, action: Action, key: str | None) -> Idempotency | None:
+        return None if key is None else Idempotency(self.principal.identity, action.value, key)

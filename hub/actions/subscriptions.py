@@ -1,0 +1,135 @@
+"""Subscribing, with or without history, and ending it."""
+
+from typing import Any
+
+from hub.actions.caller import Caller
+from hub.core.connection import Connection
+from hub.core.stamps import AHEAD_MS, EPOCH_2020_US
+from hub.core.subscription import Subscription
+from hub.gateway import Gateway
+from hub.gateway.calls import in_task
+from hub.gateway.replays import reach_of
+from hub.store import LogQuery
+from protocol.errors import DEVICES_NOT_FOUND, NAMES_EMPTY, bad_parameter, limit_reached
+from protocol.names import SUBSCRIBE_ACTION, Kind
+from protocol.requests import Subscribe, Unsubscribe
+
+
+async def subscribe_commands(gateway: Gateway, caller: Caller, ask: Subscribe) -> dict[str, Any]:
+    """Push commands from now on. Every device that is named must be visible."""
+    _check(gateway, caller, ask)
+    if ask.device_guids is not None:
+        visible = await _visible(gateway, caller, Kind.COMMAND, ask.device_guids)
+        if len(visible) < len(ask.device_guids):
+            raise DEVICES_NOT_FOUND.error(guids=", ".join(ask.device_guids))
+    return await _subscribe(gateway, caller, Kind.COMMAND, ask)
+
+
+async def subscribe_notifications(gateway: Gateway, caller: Caller, ask: Subscribe) -> dict[str, Any]:
+    """Push notifications from now on. Of the devices that are named, the visible ones count."""
+    _check(gateway, caller, ask)
+    if ask.device_guids is not None:
+        ask.device_guids = await _visible(gateway, caller, Kind.NOTIFICATION, ask.device_guids)
+    return await _subscribe(gateway, caller, Kind.NOTIFICATION, ask)
+
+
+def _check(gateway: Gateway, caller: Caller, ask: Subscribe) -> None:
+    if ask.contradiction is not None:
+        raise bad_parameter(ask.contradiction)
+    if ask.names is not None and not ask.names:
+        raise NAMES_EMPTY.error(detail={"parameter": "names"})
+    connection = _connection(caller)
+    most = connection.limits.subscriptions
+    if most and len(connection.subscriptions) >= most:
+        raise limit_reached(most, "subscriptions per connection", name="subscriptions-per-connection")
+    devices = gateway.policy.devices_per_subscription
+    if devices and ask.device_guids is not None and len(ask.device_guids) > devices:
+        raise limit_reached(devices, "devices per subscription", name="devices-per-subscription")
+
+
+def _connection(caller: Caller) -> Connection:
+    assert caller.connection is not None, "only a connection subscribes"
+    return caller.connection
+
+
+async def _visible(gateway: Gateway, caller: Caller, kind: Kind, guids: tuple[str, ...]) -> tuple[str, ...]:
+    action = SUBSCRIBE_ACTION[kind]
+    return tuple([guid for guid in guids if caller.sees(action, await gateway.devices.device(guid))])
+
+
+async def _subscribe(gateway: Gateway, caller: Caller, kind: Kind, ask: Subscribe) -> dict[str, Any]:
+    """Register, look into the log, answer; the history follows the answer, live messages follow the history."""
+    connection = _connection(caller)
+    clauses = caller.principal.access.scopes(SUBSCRIBE_ACTION[kind])
+    subscription = gateway.subscribe(connection, caller.principal, kind, ask, clauses)
+    answer: dict[str, Any] = {"subscriptionId": subscription.id}
+    resumes = ask.since is not None
+    if connection.extended or resumes:
+        answer["position"] = subscription.position
+    if ask.since is None and ask.timestamp_ms is None:
+        return answer
+    query = _query(gateway, subscription, ask)
+    if connection.extended or resumes:
+        answer |= await _recovery(gateway, subscription, query, ask)
+    gateway.replay(subscription, query)
+    return answer
+
+
+def _query(gateway: Gateway, subscription: Subscription, ask: Subscribe) -> LogQuery:
+    return LogQuery(
+        subscription.kind,
+        after=ask.since or 0,
+        newer_than_ms=ask.timestamp_ms,
+        reach=reach_of(subscription.clauses, subscription.guids),
+        names=subscription.names,
+        limit=gateway.policy.replay_page,
+    )
+
+
+async def _recovery(gateway: Gateway, subscription: Subscription, query: LogQuery, ask: Subscribe) -> dict[str, Any]:
+    """Whether the replay has everything, and if not, which range is missing and why."""
+    after = ask.since if ask.since is not None else _id_before(ask.timestamp_ms or 0)
+    pruned_to = await in_task(gateway.store.pruned_to(subscription.kind, query.reach))
+    if pruned_to > after:
+        return _missed("retention", after, pruned_to + 1)
+    if ask.since is None:
+        return {"recovered": True}
+    for lost in await in_task(gateway.store.lost()):
+        if lost.after < after < lost.before:
+            return _missed("unknown-position", after, lost.before)
+    if after > subscription.position:
+        # It may have come from a worker whose messages this one has not seen yet, or from another hub altogether.
+        return _missed("unknown-position", after, after + 1)
+    return {"recovered": True}
+
+
+def _missed(reason: str, after: int, before: int) -> dict[str, Any]:
+    return {"recovered": False, "missed": {"reason": reason, "after": after, "before": before}}
+
+
+def _id_before(timestamp_ms: int) -> int:
+    """An id below that of every message newer than a timestamp: ids keep up with the clock, timestamps lead by 10 s."""
+    return max(0, (timestamp_ms - AHEAD_MS) * 1000 - EPOCH_2020_US)
+
+
+async def unsubscribe_commands(gateway: Gateway, caller: Caller, ask: Unsubscribe) -> dict[str, Any]:
+    """End command subscriptions of this connection."""
+    return _unsubscribe(gateway, _connection(caller), Kind.COMMAND, ask)
+
+
+async def unsubscribe_notifications(gateway: Gateway, caller: Caller, ask: Unsubscribe) -> dict[str, Any]:
+    """End notification subscriptions of this connection."""
+    return _unsubscribe(gateway, _connection(caller), Kind.NOTIFICATION, ask)
+
+
+def _unsubscribe(gateway: Gateway, connection: Connection, kind: Kind, ask: Unsubscribe) -> dict[str, Any]:
+    for subscription in connection.of_kind(kind):
+        if _meant(subscription, ask):
+            gateway.unsubscribe(connection, subscription)
+    return {}
+
+
+def _meant(subscription: Subscription, ask: Unsubscribe) -> bool:
+    if ask.subscription_id is not None:
+        return subscription.id == ask.subscription_id
+    return subscription.old_format and subscription.asked_guids == ask.device_guids

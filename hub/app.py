@@ -1,0 +1,346 @@
+"""The application: the one place that knows which concrete parts a hub is made of, and puts them together."""
+
+import asyncio
+import secrets
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import structlog
+
+from hub.bus.local import LocalBus
+from hub.client.profile import Profile
+from hub.core.connection import ConnectionLimits
+from hub.gateway import Gateway
+from hub.gateway.policy import Policy, Registration
+from hub.logs import configure
+from hub.passwords import hash_password
+from hub.settings import Settings
+from hub.store import Store, Tx
+from hub.store.errors import CannotOpen
+from hub.store.secrets import Secrets, load_peppers
+from hub.store.sqlite import SqliteStore
+from hub.web.addresses import Proxies
+from hub.web.edge import Edge, EdgeLimits
+from hub.web.routes import make_app
+from hub.web.server import Server
+from protocol.entities import KeyPermission
+from protocol.names import UserRole
+
+log = structlog.get_logger("hub")
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread may keep the interpreter while another one wants it. The log's writer waits this long after each of
+its statements when the loop is busy; Python's own 5 ms would make durable messages a third as fast."""
+
+EXIT_OK, EXIT_COULD_NOT_START = 0, 3
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStart:
+    """What the first start has made. The secrets in it are shown once."""
+
+    login: str
+    password: str | None = field(repr=False)
+    access_key: str = field(repr=False)
+
+
+class CannotStart(Exception):
+    """The hub could not start; the text says why and what to do."""
+
+
+class Hub:
+    """A whole hub in this process.
+
+    ``await start()`` it inside a running loop, ``await stop()`` it there; :func:`serve` does both for a process of its
+    own. Tests and programs that embed a hub use this class.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.first_start: FirstStart | None = None
+        self.store: Store = make_store(settings)
+        self.gateway = Gateway(self.store, LocalBus(), policy=make_policy(settings))
+        self.edge = Edge(
+            self.gateway,
+            limits=make_limits(settings),
+            connection_limits=make_connection_limits(settings),
+            context_paths=settings.context_paths,
+            allowed_origins=settings.allowed_origins,
+            proxies=Proxies(settings.trusted_proxies),
+            deflate=settings.deflate,
+        )
+        self._server: Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is really listened on."""
+        assert self._server is not None, "the hub was started"
+        return self._server.port
+
+    @property
+    def url(self) -> str:
+        """The WebSocket address that clients append ``/client`` or ``/device`` to."""
+        return f"{'wss' if self.settings.tls else 'ws'}://{self._authority()}{self.settings.context_paths[0]}/websocket"
+
+    def _authority(self) -> str:
+        host = self.settings.host
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+        return f"{shown}:{self.port}"
+
+    async def start(self, *, signals: bool = False) -> None:
+        """Open the store, prepare a first start, listen. Returns when connections are taken.
+
+        Args:
+            signals: whether SIGTERM and SIGINT stop this hub.
+
+        Raises:
+            CannotStart: the port is taken, the database cannot be opened, a certificate cannot be read.
+        """
+        listening = listen(self.settings.host, self.settings.port)
+        try:
+            await self.store.open()
+            self.first_start = await self.store.transact(lambda tx: prepare(tx, self.settings))
+            await self.gateway.start()
+            self.edge.wheel.start()
+            self._server = self._make_server()
+        except CannotOpen as exc:
+            listening.close()
+            raise CannotStart(str(exc)) from exc
+        except BaseException:
+            listening.close()
+            raise
+        run = self._server.run_until_stopped if signals else self._server.run_quietly
+        self._task = asyncio.create_task(run([listening]), name="server")
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+                raise CannotStart("the server ended before it began")
+            await asyncio.sleep(0.005)
+        if self.first_start is not None:
+            write_profile(self)
+
+    def _make_server(self) -> Server:
+        settings = self.settings
+        try:
+            return Server(
+                make_app(self.edge, metrics=settings.metrics),
+                self.edge,
+                drain_s=settings.drain_s,
+                flush=self._close,
+                ssl_certfile=settings.tls_certificate,
+                ssl_keyfile=settings.tls_key,
+            )
+        except OSError as exc:
+            raise CannotStart(f"the TLS certificate or key cannot be read: {exc}") from exc
+
+    async def run(self) -> None:
+        """Wait until the hub has stopped."""
+        assert self._task is not None, "the hub was started"
+        await self._task
+
+    async def stop(self) -> None:
+        """Drain, flush the log last, let go of everything."""
+        if self._server is not None and self._task is not None:
+            self._server.should_exit = True
+            await self._task
+
+    async def _close(self) -> None:
+        self.edge.wheel.stop()
+        await self.gateway.stop()
+        await self.store.close()
+
+
+# --- the parts --------------------------------------------------------------------------------------------------------
+
+
+def make_store(settings: Settings) -> Store:
+    """The store that the settings name."""
+    path = settings.database_path
+    if path is None:
+        raise CannotStart("a hub needs a database file: HUB_DATABASE_URL=sqlite:///hub.db")
+    given = settings.pepper.get_secret_value() if settings.pepper is not None else None
+    peppers = load_peppers(settings.pepper_path, given)
+    return SqliteStore(path, Secrets(peppers, readable=settings.access_keys_readable), wait_s=settings.database_wait_s)
+
+
+def make_policy(settings: Settings) -> Policy:
+    return Policy(
+        api_version=settings.api_version,
+        public_url=settings.public_url,
+        durable_notifications=settings.durability == "commit",
+        anonymous_registration=Registration(settings.anonymous_registration),
+        network_auto_create=settings.network_auto_create,
+        devices_gateway_mode=settings.devices_gateway_mode,
+        devices_notify_offline=settings.devices_notify_offline,
+        devices_self_unblock=settings.devices_self_unblock,
+        cross_endpoint=settings.auth_cross_endpoint,
+        lifetime_enforced=settings.command_lifetime == "enforce",
+        login_lockout_after=settings.login_lockout_after,
+        login_last_timeout_ms=settings.login_last_timeout_ms,
+        session_timeout_ms=settings.session_timeout_ms,
+        offline_check_s=settings.devices_offline_check_s,
+        retention_notifications_s=settings.retention_notifications_s,
+        retention_commands_s=settings.retention_commands_s,
+        retention_rows=settings.retention_rows_per_device,
+        devices_per_subscription=settings.devices_per_subscription,
+        device_cache=settings.device_cache,
+        replays_at_once=settings.replays_at_once,
+        replay_page=settings.replay_page,
+        change_poll_s=settings.change_poll_s,
+        password_workers=settings.password_workers,
+        password_queue=settings.password_queue,
+        failed_logins=settings.failed_logins_per_minute,
+        failed_logins_per_block=settings.failed_logins_per_block_per_minute,
+    )
+
+
+def make_limits(settings: Settings) -> EdgeLimits:
+    silence_ms = settings.websocket_ping_timeout_ms
+    return EdgeLimits(
+        message_bytes=settings.message_bytes,
+        message_bytes_anonymous=settings.message_bytes_anonymous,
+        fragments=settings.fragments,
+        handshake_s=settings.handshake_s,
+        authenticate_client_s=settings.authenticate_client_s,
+        authenticate_device_s=settings.authenticate_device_s,
+        ping_interval_s=settings.ping_interval_s,
+        ping_timeout_s=settings.ping_timeout_s,
+        silence_s=silence_ms / 1000 if silence_ms is not None else None,
+        pings_per_s=settings.pings_per_s,
+        ping_burst=settings.ping_burst,
+        write_wait_s=min(settings.write_wait_s, settings.outbox_wait_s),
+        close_wait_s=settings.close_wait_s,
+        in_flight_requests=settings.in_flight_requests,
+        header_bytes=settings.http_header_bytes,
+        headers=settings.http_headers,
+        connections=settings.connection_limit,
+    )
+
+
+def make_connection_limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
+        outbox_bytes=settings.outbox_bytes,
+        anonymous_requests=settings.anonymous_requests,
+        subscriptions=settings.subscriptions_per_connection,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens, bound before anything else is touched.
+
+    Raises:
+        CannotStart: the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as exc:
+        hint = "is another hub running? try --port" if port else "try --host"
+        raise CannotStart(f"cannot listen on {host}:{port}: {exc.strerror or exc}; {hint}") from exc
+
+
+# --- the first start --------------------------------------------------------------------------------------------------
+
+
+def prepare(tx: Tx, settings: Settings) -> FirstStart | None:
+    """Make the administrator of a new installation, with an access key. None: there are users already."""
+    if tx.users():
+        return None
+    given = settings.admin_password.get_secret_value() if settings.admin_password is not None else None
+    password = given or secrets.token_urlsafe(15)
+    user = tx.insert_user(login=settings.admin_login, role=UserRole.ADMIN, password_hash=hash_password(password))
+    key = tx.insert_key(user_id=user.id, label="first start", permissions=[KeyPermission()])
+    if settings.compat:
+        _seed(tx)
+    return FirstStart(user.login, None if given else password, key.secret)
+
+
+def _seed(tx: Tx) -> None:
+    """What DeviceHive begins with, less the parts whose secrets are public."""
+    tx.insert_class(name="Sample VirtualLed Device", version="1.0", offline_timeout_s=600)
+    tx.insert_network(name="VirtualLed Sample Network", description="A DeviceHive network for VirtualLed sample")
+    rows = {
+        "debugMode": "true",
+        "google.identity.allowed": "false",
+        "facebook.identity.allowed": "false",
+        "github.identity.allowed": "false",
+        "cassandra.rest.endpoint": "http://127.0.0.1:8080/cassandra",
+    }
+    for name, value in rows.items():
+        tx.put_configuration(name, value)
+
+
+def profile_path(settings: Settings) -> Path:
+    """Where the first start leaves what the command line needs to reach the hub."""
+    return settings.data_directory / "hub-profile.json"
+
+
+def write_profile(hub: Hub) -> None:
+    assert hub.first_start is not None, "only after a first start"
+    profile = Profile(hub.url, hub.first_start.access_key, hub.first_start.login)
+    try:
+        profile.write(profile_path(hub.settings))
+    except OSError as exc:
+        log.warning("the connection profile could not be written", reason=exc.strerror)
+
+
+# --- a process of its own ---------------------------------------------------------------------------------------------
+
+
+def serve(settings: Settings) -> int:
+    """Run a hub until it is told to stop. Returns the process's exit code."""
+    configure(level=settings.log_level, form=settings.log_format)
+    for warning in settings.warnings():
+        log.warning(warning)
+    if settings.workers > 1:
+        print("hub: several workers need a bus (HUB_BUS_URL), and this version has none", file=sys.stderr)
+        return EXIT_COULD_NOT_START
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        try:
+            return runner.run(_serve(settings))
+        except (CannotStart, CannotOpen) as exc:
+            print(f"hub: {exc}", file=sys.stderr)
+            return EXIT_COULD_NOT_START
+
+
+async def _serve(settings: Settings) -> int:
+    hub = Hub(settings)
+    await hub.start(signals=True)
+    print(banner(hub), flush=True)
+    log.info("started", url=hub.url, database=str(settings.database_path), pid_limit=settings.connection_limit)
+    await hub.run()
+    log.info("stopped")
+    return EXIT_OK
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """uvloop's loops where it is installed, asyncio's otherwise."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return cast(Callable[[], asyncio.AbstractEventLoop], uvloop.new_event_loop)
+
+
+def banner(hub: Hub) -> str:
+    """What the terminal shows at the start: where it listens, and what to try."""
+    scheme = "https" if hub.settings.tls else "http"
+    lines = [f"The hub listens on {scheme}://{hub._authority()} and {hub.url}"]
+    first = hub.first_start
+    if first is not None:
+        password = first.password if first.password is not None else "(as set in HUB_ADMIN_PASSWORD)"
+        lines += [
+            "",
+            "First start. These are shown once; the access key is also in " + str(profile_path(hub.settings)),
+            f"  administrator   {first.login}",
+            f"  password        {password}",
+            f"  access key      {first.access_key}",
+        ]
+    lines += ["", "Try, in another terminal:  hub tail     and:  python examples/thermostat.py"]
+    return "\n".join(lines)

@@ -1,0 +1,313 @@
+"""Access: what a principal reaches, compiled once from user, networks, links and key so that asking costs nothing.
+
+A **clause** is a conjunction (in one of these networks, and one of these devices, and in one of these groups); access
+to an action is a union of clauses. Clauses are symbolic: an administrator's is empty and means everything, a client's
+names networks, a key's names what the key lists. No list of devices is ever expanded, so compiling costs the same with
+ten devices and with a hundred thousand, and a device that moves or is made later needs no recompiling.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any
+from urllib.parse import urlsplit
+
+from protocol.entities import AccessKey, Device, KeyPermission, User
+from protocol.errors import NOT_AUTHENTICATED, NOT_PERMITTED
+from protocol.names import ADMIN_ACTIONS, Action, KeyAction, Role
+
+Address = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Where a connection came from: key permissions are evaluated against it.
+
+    Attributes:
+        address: the client's address, after trusted proxies; IPv4-mapped addresses are already IPv4. None: unknown.
+        origin: the value of the first Origin header; None: none was sent, so a program or a device.
+    """
+
+    address: Address | None = None
+    origin: str | None = None
+
+
+def parse_address(text: str) -> Address | None:
+    """Read an address; an IPv4 address inside an IPv6 one is taken as IPv4. None: not an address."""
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A conjunction over a device. None: no condition of this sort; all None: every device."""
+
+    networks: frozenset[int] | None = None
+    guids: frozenset[str] | None = None
+    groups: frozenset[int] | None = None
+
+    def admits(self, guid: str, network_id: int | None, groups: tuple[int, ...]) -> bool:
+        """Whether a device at this place satisfies every condition."""
+        return (
+            (self.guids is None or guid in self.guids)
+            and (self.networks is None or network_id in self.networks)
+            and (self.groups is None or not self.groups.isdisjoint(groups))
+        )
+
+    def narrowed(self, *, networks: Iterable[int] | None = None, guids: Iterable[str] | None = None) -> "Clause | None":
+        """This clause and these conditions too; None when nothing can satisfy both."""
+        clause = Clause(_both(self.networks, networks), _both(self.guids, guids), self.groups)
+        empty = frozenset[Any]()
+        return None if empty in (clause.networks, clause.guids, clause.groups) else clause
+
+
+def _both(one: frozenset[Any] | None, other: Iterable[Any] | None) -> frozenset[Any] | None:
+    if other is None:
+        return one
+    return frozenset(other) if one is None else one.intersection(other)
+
+
+EVERYTHING = Clause()
+
+Clauses = tuple[Clause, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The compiled answer: for each action, which devices and which networks.
+
+    Attributes:
+        clauses: by action; an action that is missing is not allowed at all, one with no clauses is allowed and reaches
+            nothing.
+        networks: by action, the networks that a registration may name; None: all.
+    """
+
+    clauses: Mapping[KeyAction, Clauses] = field(default_factory=dict)
+    networks: Mapping[KeyAction, frozenset[int] | None] = field(default_factory=dict)
+
+    def allows(self, action: KeyAction) -> bool:
+        return action in self.clauses
+
+    def scopes(self, action: KeyAction) -> Clauses:
+        """The clauses for an action; none when it is not allowed."""
+        return self.clauses.get(action, ())
+
+    def sees(self, action: KeyAction, device: Device) -> bool:
+        """Whether the action may be done to this device."""
+        return any(clause.admits(device.guid, device.network_id, device.groups) for clause in self.scopes(action))
+
+    def reaches_network(self, action: KeyAction, network_id: int) -> bool:
+        """Whether the action may name this network."""
+        networks = self.networks.get(action, frozenset())
+        return networks is None or network_id in networks
+
+
+NO_ACCESS = Access()
+
+
+@dataclass(slots=True, eq=False)
+class Principal:
+    """Who is asking: a user, a user through a key, a device, or nobody.
+
+    Attributes:
+        user: the user, or the owner of the key.
+        device: the device as it was when it authenticated; ask the gateway for what it is now.
+        by_password: a user who logged in: the connection ends when the password changes.
+    """
+
+    role: Role
+    access: Access = NO_ACCESS
+    user: User | None = None
+    key: AccessKey | None = None
+    device: Device | None = None
+    by_password: bool = False
+
+    @property
+    def identity(self) -> str:
+        """Stable text that tells principals apart: ``user:1``, ``key:7``, ``device:42``, ``anonymous``."""
+        if self.key is not None:
+            return f"key:{self.key.id}"
+        if self.user is not None:
+            return f"user:{self.user.id}"
+        return f"device:{self.device.id}" if self.device is not None else "anonymous"
+
+    @property
+    def is_anonymous(self) -> bool:
+        return self.role is Role.ANONYMOUS
+
+    def require_device(self) -> Device:
+        """The device that this principal is; only for callers that know its role."""
+        assert self.device is not None, "only a device principal gets here"
+        return self.device
+
+    def require_user(self) -> User:
+        """The user behind this principal; only for callers that know its role."""
+        assert self.user is not None, "only a user or key principal gets here"
+        return self.user
+
+
+ANONYMOUS = Principal(Role.ANONYMOUS)
+
+
+# --- compiling --------------------------------------------------------------------------------------------------------
+
+
+def user_principal(user: User, *, by_password: bool = False) -> Principal:
+    """The principal of a user who acts in person: everything that the user reaches, for every action of the role."""
+    clauses = reach(user)
+    networks = None if user.is_admin else user.networks
+    access = Access(dict.fromkeys(KeyAction, clauses), dict.fromkeys(KeyAction, networks))
+    return Principal(Role.ADMIN if user.is_admin else Role.CLIENT, access, user, by_password=by_password)
+
+
+def key_principal(key: AccessKey, owner: User, peer: Peer) -> Principal:
+    """The principal of an access key: what its owner reaches, narrowed by the permissions that apply to this peer."""
+    clauses: dict[KeyAction, Clauses] = {}
+    networks: dict[KeyAction, frozenset[int] | None] = {}
+    for action in KeyAction:
+        permissions = [entry for entry in key.permissions if applies(entry, action, owner, peer)]
+        if permissions:
+            clauses[action] = _narrow(reach(owner), permissions)
+            networks[action] = _networks(owner, permissions)
+    return Principal(Role.KEY, Access(clauses, networks), owner, key)
+
+
+def device_principal(device: Device) -> Principal:
+    """The principal of a device: itself only."""
+    itself = (Clause(guids=frozenset((device.guid,))),)
+    return Principal(Role.DEVICE, Access(dict.fromkeys(KeyAction, itself)), device=device)
+
+
+def reach(user: User) -> Clauses:
+    """Which devices a user sees in person."""
+    if user.is_admin:
+        return (EVERYTHING,)
+    clauses = (
+        Clause(networks=user.networks),
+        Clause(guids=user.linked_devices),
+        Clause(groups=user.linked_groups),
+    )
+    return tuple(
+        clause
+        for clause, some in zip(clauses, (user.networks, user.linked_devices, user.linked_groups), strict=True)
+        if some
+    )
+
+
+def _narrow(clauses: Clauses, permissions: Iterable[KeyPermission]) -> Clauses:
+    narrowed = (
+        clause.narrowed(networks=permission.network_ids, guids=permission.device_guids)
+        for permission in permissions
+        for clause in clauses
+    )
+    return tuple(dict.fromkeys(clause for clause in narrowed if clause is not None))
+
+
+def _networks(owner: User, permissions: Iterable[KeyPermission]) -> frozenset[int] | None:
+    own = None if owner.is_admin else owner.networks
+    named: set[int] = set()
+    for permission in permissions:
+        if permission.network_ids is None:
+            return own
+        named.update(permission.network_ids)
+    return frozenset(named) if own is None else own & named
+
+
+# --- one permission of a key ------------------------------------------------------------------------------------------
+
+
+def applies(permission: KeyPermission, action: KeyAction, owner: User, peer: Peer) -> bool:
+    """Whether a permission lets this action through from this peer. Null is no condition, an empty list nothing."""
+    return (
+        _names_action(permission, action, owner)
+        and _names_address(permission, peer)
+        and _names_origin(permission, peer)
+        and permission.network_ids != ()
+        and permission.device_guids != ()
+    )
+
+
+def _names_action(permission: KeyPermission, action: KeyAction, owner: User) -> bool:
+    if action in ADMIN_ACTIONS and not owner.is_admin:
+        return False
+    return permission.actions is None or action.lower() in (name.lower() for name in permission.actions)
+
+
+def _names_address(permission: KeyPermission, peer: Peer) -> bool:
+    if permission.subnets is None:
+        return True
+    return peer.address is not None and any(_contains(subnet, peer.address) for subnet in permission.subnets)
+
+
+def _contains(subnet: str, address: Address) -> bool:
+    try:
+        network = ip_network(subnet.strip(), strict=False)
+    except ValueError:
+        return False
+    if network.version == 6 and network.prefixlen >= 96 and (mapped := network.network_address.ipv4_mapped):
+        network = ip_network(f"{mapped}/{network.prefixlen - 96}", strict=False)
+    return address in network
+
+
+def _names_origin(permission: KeyPermission, peer: Peer) -> bool:
+    if permission.domains is None or peer.origin is None:
+        return True
+    host = origin_host(peer.origin)
+    return bool(host) and any(_covers(domain, host) for domain in permission.domains)
+
+
+def origin_host(origin: str) -> str:
+    """The host of an Origin of any scheme, lower case, without port; empty when there is none."""
+    try:
+        return (urlsplit(origin.strip()).hostname or "").lower().rstrip(".")
+    except ValueError:
+        return ""
+
+
+def _covers(domain: str, host: str) -> bool:
+    domain = domain.strip().lower()
+    named = origin_host(domain) if "://" in domain else origin_host(f"//{domain.lstrip('.')}")
+    named = named.lstrip(".")
+    return bool(named) and (host == named or host.endswith("." + named))
+
+
+# --- who may call what ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Who may call an action. None: everybody, also anonymous."""
+
+    roles: frozenset[Role] | None
+    key_action: KeyAction | None = None
+
+
+_USERS = frozenset({Role.ADMIN, Role.CLIENT, Role.KEY})
+_ALL = _USERS | {Role.DEVICE}
+
+RULES: dict[Action, Rule] = {
+    Action.SERVER_INFO: Rule(None),
+    Action.AUTHENTICATE: Rule(None),
+    Action.DEVICE_GET: Rule(frozenset({Role.DEVICE})),
+    Action.DEVICE_SAVE: Rule(None, KeyAction.REGISTER_DEVICE),
+    Action.COMMAND_INSERT: Rule(_USERS, KeyAction.CREATE_DEVICE_COMMAND),
+    Action.COMMAND_UPDATE: Rule(_ALL, KeyAction.UPDATE_DEVICE_COMMAND),
+    Action.COMMAND_SUBSCRIBE: Rule(_ALL, KeyAction.GET_DEVICE_COMMAND),
+    Action.COMMAND_UNSUBSCRIBE: Rule(_ALL, KeyAction.GET_DEVICE_COMMAND),
+    Action.NOTIFICATION_INSERT: Rule(_ALL, KeyAction.CREATE_DEVICE_NOTIFICATION),
+    Action.NOTIFICATION_SUBSCRIBE: Rule(_USERS, KeyAction.GET_DEVICE_NOTIFICATION),
+    Action.NOTIFICATION_UNSUBSCRIBE: Rule(_USERS, KeyAction.GET_DEVICE_NOTIFICATION),
+}
+"""The legal callers of every action."""
+
+
+def permit(action: Action, principal: Principal) -> None:
+    """Let a principal pass, or raise Unauthorized."""
+    rule = RULES[action]
+    if rule.roles is not None and principal.role not in rule.roles:
+        raise (NOT_AUTHENTICATED if principal.is_anonymous else NOT_PERMITTED).error()
+    if principal.role is Role.KEY and rule.key_action is not None and not principal.access.allows(rule.key_action):
+        raise NOT_PERMITTED.error(detail={"permission": rule.key_action.value})

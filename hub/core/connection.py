@@ -1,0 +1,234 @@
+"""A connection: our side of one conversation, without the socket.
+
+Feed it payloads with :meth:`Connection.receive`; it checks the envelope and hands back what is asked, to be carried
+out. Then :meth:`Connection.succeed` or :meth:`Connection.refuse` each exchange, in any order: answers leave in the
+order in which the requests came in, because clients pipeline.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from hub.core.access import ANONYMOUS, Peer, Principal
+from hub.core.outbox import Outbox
+from hub.core.subscription import Subscription
+from protocol.codecs import TEXT, Codec
+from protocol.errors import BAD_PARAMETER, INTERNAL, UNKNOWN_ACTION, HubError
+from protocol.frames import header
+from protocol.names import CLOSING, Action, CloseCode, Endpoint, Kind
+from protocol.requests import REQUESTS, Request, to_text
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """One request and its place among the answers.
+
+    Attributes:
+        action: None when the message named none that exists.
+        device_id, device_key: credentials that came with this one message.
+        answer: the framed response, once there is one.
+    """
+
+    raw_action: Any = None
+    request_id: Any = None
+    action: Action | None = None
+    ask: Request | None = None
+    device_id: str | None = None
+    device_key: str | None = None
+    answer: bytes | None = None
+
+    @property
+    def has_credentials(self) -> bool:
+        return self.device_id is not None or self.device_key is not None
+
+
+@dataclass(slots=True, frozen=True)
+class ConnectionLimits:
+    """Bounds of one connection. Zero: no bound."""
+
+    outbox_bytes: int = 1_048_576
+    anonymous_requests: int = 20
+    subscriptions: int = 256
+    listeners: int = 10_000
+
+
+class Connection:
+    """The state of a conversation: who it is, what it has subscribed to, what is still to be answered.
+
+    Attributes:
+        extended: whether the client asked for more than DeviceHive's wire.
+        closing: the code to close with, once something has decided so; the socket acts on it.
+        base_url: scheme, host and context path that the handshake used, for URLs in answers.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: Endpoint,
+        codec: Codec,
+        extended: bool = False,
+        peer: Peer = Peer(),
+        limits: ConnectionLimits = ConnectionLimits(),
+        base_url: str = "",
+    ) -> None:
+        self.endpoint = endpoint
+        self.codec = codec
+        self.extended = extended
+        self.peer = peer
+        self.limits = limits
+        self.base_url = base_url
+        self.principal: Principal = ANONYMOUS
+        self.outbox = Outbox(limits.outbox_bytes)
+        self.subscriptions: dict[str, Subscription] = {}
+        self.listening: dict[int, None] = {}
+        self.closing: tuple[CloseCode, str] | None = None
+        self._anonymous_requests = 0
+        self._open: deque[Exchange] = deque()
+
+    def __repr__(self) -> str:
+        return (
+            f"Connection({self.endpoint.value}, {self.principal.identity}, subscriptions={len(self.subscriptions)}, "
+            f"open={len(self._open)}, {self.outbox!r})"
+        )
+
+    # --- fed by the socket
+
+    def receive(self, payload: bytes) -> Exchange | None:
+        """Take in one message.
+
+        Returns:
+            What to carry out next, or None when the message was answered right here (or ended the connection: look at
+            ``closing``).
+        """
+        exchange = Exchange()
+        self._open.append(exchange)
+        if self.principal.is_anonymous and not self._count_anonymous():
+            return None
+        try:
+            members = self.codec.decode(payload)
+        except HubError as error:
+            self._refuse_payload(exchange, payload, error)
+            return None
+        try:
+            self._read(exchange, members)
+        except HubError as error:
+            self.refuse(exchange, error)
+            return None
+        return exchange
+
+    def _count_anonymous(self) -> bool:
+        self._anonymous_requests += 1
+        limit = self.limits.anonymous_requests
+        if limit and self._anonymous_requests > limit:
+            self.close(CloseCode.UNAUTHENTICATED, f"{limit} requests before authentication")
+            return False
+        return True
+
+    def _refuse_payload(self, exchange: Exchange, payload: bytes, error: HubError) -> None:
+        """Step 1 failed. Text that is not UTF-8 is not even text: RFC 6455 (8.1) ends the connection."""
+        if self.codec.opcode == TEXT and not _is_utf8(payload):
+            self.close(CloseCode.INVALID_TEXT, "not UTF-8")
+        else:
+            self._finish(exchange, error.members(extended=self.extended))
+
+    def _read(self, exchange: Exchange, members: dict[str, Any]) -> None:
+        """Steps 2 to 4 of the order of checks: the action is a plain value, it exists, its parameters convert."""
+        exchange.raw_action = members.get("action")
+        exchange.request_id = members.get("requestId")
+        exchange.action = _action(exchange.raw_action)
+        exchange.ask = REQUESTS[exchange.action].read(members)
+        if "deviceId" in members or "deviceKey" in members:
+            exchange.device_id = to_text(members.get("deviceId"), "deviceId")
+            exchange.device_key = to_text(members.get("deviceKey"), "deviceKey")
+
+    def enrolled(self) -> None:
+        """A device was saved: a gateway that enrols its devices may go on without being authenticated itself."""
+        self._anonymous_requests = 0
+
+    # --- answers
+
+    def succeed(self, exchange: Exchange, result: dict[str, Any]) -> None:
+        """Answer an exchange with success and the members of its result."""
+        self._finish(
+            exchange,
+            {"action": exchange.raw_action, "requestId": exchange.request_id, "status": "success", **result},
+        )
+
+    def refuse(self, exchange: Exchange, error: HubError) -> None:
+        """Answer an exchange with an error."""
+        self._finish(
+            exchange,
+            {
+                "action": exchange.raw_action,
+                "requestId": exchange.request_id,
+                **error.members(extended=self.extended),
+            },
+        )
+
+    def fail(self, exchange: Exchange) -> None:
+        """Answer an exchange that failed for a reason of ours, without details."""
+        self.refuse(exchange, INTERNAL.error())
+
+    def _finish(self, exchange: Exchange, members: dict[str, Any]) -> None:
+        payload = self.codec.encode(members)
+        exchange.answer = header(self.codec.opcode, len(payload)) + payload
+        while self._open and (answer := self._open[0].answer) is not None:
+            self._open.popleft()
+            self.outbox.offer(answer)
+
+    @property
+    def unanswered(self) -> int:
+        """How many requests wait for their answer."""
+        return len(self._open)
+
+    # --- subscriptions
+
+    def of_kind(self, kind: Kind) -> list[Subscription]:
+        """This connection's subscriptions of one kind, oldest first."""
+        return [subscription for subscription in self.subscriptions.values() if subscription.kind is kind]
+
+    def listen(self, command_id: int) -> int | None:
+        """Remember that this connection waits for updates of a command.
+
+        Returns:
+            The id of the oldest such command, when there are now too many and it has to be forgotten.
+        """
+        self.listening[command_id] = None
+        if self.limits.listeners and len(self.listening) > self.limits.listeners:
+            oldest = next(iter(self.listening))
+            del self.listening[oldest]
+            return oldest
+        return None
+
+    # --- the end
+
+    def close(self, code: CloseCode, reason: str, **members: Any) -> None:
+        """Decide that the connection ends. The first decision holds; the socket acts on it at its next visit."""
+        if self.closing is not None:
+            return
+        self.closing = (code, reason)
+        if self.extended:
+            announcement = {"action": CLOSING, "code": int(code), "reason": reason, **members}
+            payload = self.codec.encode(announcement)
+            self.outbox.offer(header(self.codec.opcode, len(payload)) + payload)
+
+
+def _is_utf8(payload: bytes) -> bool:
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _action(raw: Any) -> Action:
+    if raw is None or isinstance(raw, (dict, list)):
+        raise BAD_PARAMETER.error(detail={"parameter": "action"})
+    text = raw if isinstance(raw, str) else to_text(raw, "action")
+    action = _ACTIONS.get(text or "")
+    if action is None:
+        raise UNKNOWN_ACTION.error(action=text)
+    return action
+
+
+_ACTIONS: dict[str, Action] = {action.value: action for action in Action}

@@ -1,0 +1,351 @@
+"""Fan-out: which subscriptions get which message, and the bytes that each of them gets.
+
+Feed it subscriptions and published messages; at the end of a turn ask :meth:`FanOut.take_ready` which outboxes have
+something to write. Everything expensive happens once per turn and group, not once per message and subscriber:
+
+* A message has one device and one name, so a handful of dictionary look-ups finds the **buckets** (everything, network,
+  group or device; all names or one) whose subscribers get it. Access was compiled into the buckets when the
+  subscription was made: nothing is asked per delivery.
+* A push is *head + body*. The head is the subscriber's own (its subscription id), the body is everybody's. All
+  subscribers of a bucket share the list ``[header, body + header, body + header, …, body]``, and one call of
+  ``head.join(segments)`` makes a subscriber's bytes for the whole turn.
+
+Subscriptions that one bucket cannot describe (several buckets, a condition, a replay in progress, stale access, an
+overflow policy) take a longer way round in :meth:`FanOut._deliver_special`; it costs them alone.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from hub.core.access import Clause
+from hub.core.index import Bucket, Index, Topic, drop_bucket, find_bucket
+from hub.core.subscription import Published, Subscription
+from protocol.codecs import CODECS
+from protocol.frames import header
+from protocol.messages import Command
+from protocol.names import Kind, Overflow
+
+if TYPE_CHECKING:
+    from hub.core.connection import Connection
+
+Segments = list[bytes]
+
+Route = tuple[dict[object, Topic], object, "Clause | None"]
+
+
+class FanOut:
+    """Routes messages to subscriptions, a turn at a time.
+
+    Args:
+        hold_bytes: how much a subscription may hold back, and how much an overflow policy may queue, before it drops.
+    """
+
+    def __init__(self, *, hold_bytes: int = 262_144) -> None:
+        self._hold_bytes = hold_bytes
+        self._indexes = {kind: Index() for kind in Kind}
+        self._touched: list[Bucket] = []
+        self._updates: list[tuple[Connection, Command]] = []
+        self._listeners: dict[int, dict[Connection, None]] = {}
+        self._ready: list[Connection] = []
+        self._deferred: dict[Connection, dict[Subscription, None]] = {}
+        self._simpler: list[Subscription] = []
+        self.position = 0
+        """The id of the newest message that was published here."""
+        self.deliveries = 0
+        """Messages x subscriptions handed to outboxes so far."""
+
+    # --- fed by the gateway: subscriptions
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """Route to a subscription from now on. Messages of this turn that came before it do not reach it."""
+        self._settle()
+        subscription.position = self.position
+        self._place(subscription)
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Stop routing to a subscription; also what this turn has collected for it is dropped. Idempotent."""
+        self._remove(subscription)
+        deferred = self._deferred.get(subscription.connection)
+        if deferred is not None:
+            deferred.pop(subscription, None)
+            if not deferred:
+                del self._deferred[subscription.connection]
+
+    def reroute(self, subscription: Subscription) -> None:
+        """Look again at what decides about a subscription: its clauses, or whether it holds."""
+        self._settle()
+        self._remove(subscription)
+        self._place(subscription)
+
+    def release(self, subscription: Subscription) -> None:
+        """Let a subscription's live messages flow again; what it held and may still see goes first."""
+        self._settle()
+        held = subscription.let_go()
+        kept = self._fresh(subscription, [one for one in held if subscription.admits(one)])
+        if kept:
+            self._deliver(subscription, kept)
+        self._remove(subscription)
+        self._place(subscription)
+
+    def replayed(self, subscription: Subscription, published: Sequence[Published]) -> None:
+        """Deliver a page of a replay."""
+        if published:
+            self._offer(subscription, self._segments(published, subscription), len(published))
+
+    def deferred_to(self, connection: "Connection") -> bool:
+        """Whether overflow policies have queued something for this connection."""
+        return connection in self._deferred
+
+    def take_deferred(self, connection: "Connection", room: int) -> Iterator[bytes]:
+        """Frames that overflow policies have queued, up to about ``room`` bytes, fairly among subscriptions."""
+        subscriptions = self._deferred.pop(connection, {})
+        for subscription in subscriptions:
+            frames = list(subscription.take_deferred(room // len(subscriptions)))
+            self.deliveries += len(frames)
+            yield from frames
+            if subscription.has_deferred:
+                self._deferred.setdefault(connection, {})[subscription] = None
+
+    # --- fed by the gateway: messages
+
+    def publish(self, published: Published) -> None:
+        """Route a committed message. It reaches outboxes with the next :meth:`take_ready`."""
+        message = published.message
+        self.position = max(self.position, message.id)
+        index = self._indexes[message.kind]
+        self._collect(index.devices.get(message.device_guid), published)
+        if published.network_id is not None:
+            self._collect(index.networks.get(published.network_id), published)
+        for group in published.groups:
+            self._collect(index.groups.get(group), published)
+        self._collect(index.everything.get(None), published)
+
+    def _collect(self, topic: Topic | None, published: Published) -> None:
+        if topic is None:
+            return
+        if topic.every is not None:
+            self._touch(topic.every, published)
+        if (bucket := topic.named.get(published.message.name)) is not None:
+            self._touch(bucket, published)
+
+    def _touch(self, bucket: Bucket, published: Published) -> None:
+        if not bucket.turn:
+            self._touched.append(bucket)
+        bucket.turn.append(published)
+
+    def listen(self, command_id: int, connection: "Connection") -> None:
+        """Push updates of a command to a connection, until :meth:`forget`."""
+        self._listeners.setdefault(command_id, {})[connection] = None
+
+    def forget(self, command_id: int, connection: "Connection") -> None:
+        """Push no more updates of a command to a connection. Idempotent."""
+        listeners = self._listeners.get(command_id)
+        if listeners is not None:
+            listeners.pop(connection, None)
+            if not listeners:
+                del self._listeners[command_id]
+
+    def update(self, command: Command) -> None:
+        """Push a committed update to whoever inserted the command."""
+        for connection in self._listeners.get(command.id, ()):
+            self._updates.append((connection, command))
+
+    # --- asked by the gateway
+
+    @property
+    def pending(self) -> bool:
+        """Whether this turn has anything to take."""
+        return bool(self._touched or self._updates or self._ready)
+
+    def take_ready(self) -> "list[Connection]":
+        """Move everything that this turn has collected into outboxes.
+
+        Returns:
+            The connections whose outbox needs a visit now. Write to each of them once.
+        """
+        self._settle()
+        ready, self._ready = self._ready, []
+        return ready
+
+    def is_clean(self) -> bool:
+        """Whether nothing is left behind: no topic, no listener, nothing collected."""
+        indexes = self._indexes.values()
+        return not (
+            self._touched
+            or self._updates
+            or self._listeners
+            or self._deferred
+            or any(index.everything or index.networks or index.groups or index.devices for index in indexes)
+        )
+
+    # --- placing subscriptions
+
+    def _place(self, subscription: Subscription) -> None:
+        routes: dict[Bucket, list[Clause] | None] = {}
+        for index, key, condition in self._routes(subscription):
+            for name in subscription.names or (None,):
+                bucket = find_bucket(index, key, name)
+                conditions = routes.setdefault(bucket, [])
+                if condition is None or conditions is None:
+                    routes[bucket] = None  # Reached without a condition: the others do not matter any more.
+                else:
+                    conditions.append(condition)
+        subscription.buckets = tuple(routes)
+        plain = len(routes) == 1 and subscription.is_plain and not any(routes.values())
+        for bucket, conditions in routes.items():
+            if plain:
+                bucket.plain[subscription.codec][subscription] = None
+            else:
+                bucket.special[subscription] = tuple(conditions or ())
+
+    def _routes(self, subscription: Subscription) -> Iterator[Route]:
+        """Where a subscription has to stand so that each clause's messages find it, with what is left to check."""
+        index = self._indexes[subscription.kind]
+        for clause in subscription.clauses:
+            narrowed = clause.narrowed(guids=subscription.guids)
+            if narrowed is None:
+                continue
+            networks, guids, groups = narrowed.networks, narrowed.guids, narrowed.groups
+            if guids is not None:
+                condition = Clause(networks, None, groups) if networks is not None or groups is not None else None
+                yield from ((index.devices, guid, condition) for guid in guids)
+            elif networks is not None:
+                condition = Clause(None, None, groups) if groups is not None else None
+                yield from ((index.networks, network, condition) for network in networks)
+            elif groups is not None:
+                yield from ((index.groups, group, None) for group in groups)
+            else:
+                yield index.everything, None, None
+
+    def _remove(self, subscription: Subscription) -> None:
+        for bucket in subscription.buckets:
+            bucket.plain[subscription.codec].pop(subscription, None)
+            bucket.special.pop(subscription, None)
+            if bucket.is_empty:
+                drop_bucket(bucket)
+        subscription.buckets = ()
+
+    # --- delivering a turn
+
+    def _settle(self) -> None:
+        if self._updates:
+            self._deliver_updates()
+        if self._touched:
+            touched, self._touched = self._touched, []
+            special: dict[Subscription, list[Bucket]] = {}
+            for bucket in touched:
+                self._deliver_plain(bucket)
+                for subscription in bucket.special:
+                    special.setdefault(subscription, []).append(bucket)
+            if special:
+                self._deliver_special(special)
+            for bucket in touched:
+                bucket.turn = []
+        if self._simpler:
+            self._simplify()
+
+    def _simplify(self) -> None:
+        """Subscriptions that have got past their replay may stand among the plain ones again."""
+        simpler, self._simpler = self._simpler, []
+        for subscription in simpler:
+            if subscription.buckets:
+                self._remove(subscription)
+                self._place(subscription)
+
+    def _deliver_plain(self, bucket: Bucket) -> None:
+        turn = bucket.turn
+        for subscriptions in bucket.plain:
+            segments: Segments | None = None
+            for subscription in subscriptions:
+                if segments is None:
+                    segments = self._segments(turn, subscription)
+                # This loop runs once per subscriber and turn; it is the product's speed. See benchmarks/fanout.py.
+                connection = subscription.connection
+                if connection.outbox.offer(subscription.head.join(segments)):
+                    self._ready.append(connection)
+            self.deliveries += len(turn) * len(subscriptions)
+
+    def _deliver_special(self, special: dict[Subscription, list[Bucket]]) -> None:
+        merged: dict[tuple[Bucket, ...], list[Published]] = {}
+        shared: dict[tuple[int, tuple[Bucket, ...]], Segments] = {}
+        for subscription, buckets in special.items():
+            key = tuple(buckets)
+            if not subscription.is_plain or any(bucket.special[subscription] for bucket in buckets):
+                published = self._fresh(subscription, _admitted(subscription, buckets))
+                if published:
+                    self._deliver(subscription, published)
+                continue
+            # Same buckets, same messages: subscribers with the same networks share their segments after all.
+            if key not in merged:
+                merged[key] = _merge(bucket.turn for bucket in buckets)
+            codec = (subscription.codec, key)
+            if codec not in shared:
+                shared[codec] = self._segments(merged[key], subscription)
+            self._offer(subscription, shared[codec], len(merged[key]))
+
+    def _fresh(self, subscription: Subscription, published: list[Published]) -> list[Published]:
+        """Leave out what a replay has sent already."""
+        skip = subscription.skip
+        if skip is None:
+            return published
+        fresh = [one for one in published if one.message.id not in skip]
+        skip.difference_update(one.message.id for one in published)
+        if not skip:
+            subscription.skip = None
+            self._simpler.append(subscription)
+        return fresh
+
+    def _deliver(self, subscription: Subscription, published: list[Published]) -> None:
+        if subscription.held is not None:
+            subscription.keep(published, self._hold_bytes)
+        elif subscription.overflow is not Overflow.DISCONNECT:
+            subscription.defer(published, self._hold_bytes)
+            self._deferred.setdefault(subscription.connection, {})[subscription] = None
+            self._ready.append(subscription.connection)
+        else:
+            self._offer(subscription, self._segments(published, subscription), len(published))
+
+    def _offer(self, subscription: Subscription, segments: Segments, count: int) -> None:
+        self.deliveries += count
+        if subscription.connection.outbox.offer(subscription.head.join(segments)):
+            self._ready.append(subscription.connection)
+
+    def _segments(self, published: Sequence[Published], subscription: Subscription) -> Segments:
+        """What ``head.join`` turns into frames: a header before each head, the message before after it."""
+        codec, head_length = subscription.codec, len(subscription.head)
+        opcode = CODECS[codec].opcode
+        segments: Segments = []
+        before = b""
+        for one in published:
+            body = one.body(codec)
+            segments.append(before + header(opcode, head_length + len(body)))
+            before = body
+        segments.append(before)
+        return segments
+
+    def _deliver_updates(self) -> None:
+        updates, self._updates = self._updates, []
+        payloads: dict[tuple[int, int], bytes] = {}
+        for connection, command in updates:
+            key = (connection.codec.opcode, id(command))
+            if key not in payloads:
+                payload = connection.codec.update(command)
+                payloads[key] = header(connection.codec.opcode, len(payload)) + payload
+            if connection.outbox.offer(payloads[key]):
+                self._ready.append(connection)
+
+
+def _merge(turns: Iterable[list[Published]]) -> list[Published]:
+    """The messages of several buckets, each once, in the order of their ids."""
+    by_id = {one.message.id: one for turn in turns for one in turn}
+    return [by_id[message_id] for message_id in sorted(by_id)]
+
+
+def _admitted(subscription: Subscription, buckets: Iterable[Bucket]) -> list[Published]:
+    def passing(bucket: Bucket) -> list[Published]:
+        conditions = bucket.special[subscription]
+        if not conditions:
+            return bucket.turn
+        return [one for one in bucket.turn if any(one.admitted(condition) for condition in conditions)]
+
+    return _merge(passing(bucket) for bucket in buckets)

@@ -1,0 +1,88 @@
+"""Ids and timestamps of messages, as one worker gives them.
+
+Ids are microseconds since 2020, or the last id plus one step where the clock has not moved on; timestamps are
+milliseconds since 1970 and live apart from the ids. Neither ever goes back, whatever the clock does.
+"""
+
+from dataclasses import dataclass
+
+from protocol.errors import STORAGE
+
+EPOCH_2020_US = 1_577_836_800_000_000
+"""2020-01-01 in microseconds since 1970. Ids counted from here stay below 2**53 until the year 2305."""
+
+LANES = 64
+"""Workers share one id space: the worker in lane k only ever uses values congruent to k modulo LANES, so two of them
+cannot collide and need not talk. The price: beyond 1,000,000 / LANES messages a second a worker's ids run ahead of the
+clock, which harms nothing as long as they are reserved."""
+
+RESERVE_US = 60_000_000
+"""How far ahead of use ids are reserved, in ids (microseconds)."""
+
+AHEAD_MS = 10_000
+"""How far timestamps may run ahead of the clock before messages of a device share a millisecond."""
+
+
+@dataclass(slots=True, frozen=True)
+class Stamp:
+    """What the hub gives a message: its identity and its time."""
+
+    id: int
+    timestamp_ms: int
+
+
+class Stamper:
+    """Gives stamps. Feed it reservations; ask :attr:`wanted` what to reserve next."""
+
+    def __init__(self, *, lane: int, mark: int, last_timestamp_ms: int) -> None:
+        """Start above everything that was ever given: ids above ``mark``, times after ``last_timestamp_ms``."""
+        self._lane = lane
+        self._last_id = mark
+        self._mark = mark
+        self._current_ms = last_timestamp_ms + 1
+        # Devices stamped in the current millisecond. A device whose last stamp is older needs no memory: the worker's
+        # own clock, which never goes back, is already past it.
+        self._stamped: set[int] = set()
+
+    @property
+    def mark(self) -> int:
+        """The greatest id that may be given out."""
+        return self._mark
+
+    def wanted(self, now_us: int) -> int | None:
+        """The mark to reserve, once half of the last reservation is used; None: not yet."""
+        ahead = max(self._last_id, now_us - EPOCH_2020_US)
+        return ahead + RESERVE_US if self._mark - ahead < RESERVE_US // 2 else None
+
+    def reserved(self, mark: int) -> None:
+        """Ids up to ``mark`` are now durably ours."""
+        self._mark = max(self._mark, mark)
+
+    def stamp(self, device_id: int, now_us: int) -> Stamp:
+        """The next id, and a timestamp that is later than the device's last one.
+
+        Raises:
+            StoreUnavailable: the reservation is used up, because the database has not answered for long.
+        """
+        least = max(now_us - EPOCH_2020_US, self._last_id + 1)
+        next_id = least + (self._lane - least) % LANES
+        if next_id > self._mark:
+            raise STORAGE.error(retry_after_s=1)
+        self._last_id = next_id
+        return Stamp(next_id, self._timestamp(device_id, now_us // 1000))
+
+    def _timestamp(self, device_id: int, now_ms: int) -> int:
+        if now_ms > self._current_ms:
+            self._move_to(now_ms)
+        elif device_id in self._stamped and self._current_ms < now_ms + AHEAD_MS:
+            self._move_to(self._current_ms + 1)
+        self._stamped.add(device_id)
+        return self._current_ms
+
+    def _move_to(self, timestamp_ms: int) -> None:
+        self._current_ms = timestamp_ms
+        self._stamped.clear()
+
+    def before_next_ms(self, now_us: int) -> int:
+        """One millisecond before the earliest timestamp that a later message can get."""
+        return max(now_us // 1000, self._current_ms) - 1

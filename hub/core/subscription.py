@@ -1,0 +1,203 @@
+"""Subscriptions, and messages on their way to them."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from hub.core.access import Clause, Clauses
+from protocol.codecs import CODECS
+from protocol.frames import header
+from protocol.messages import Message
+from protocol.names import Kind, Overflow
+
+if TYPE_CHECKING:
+    from hub.core.access import Principal
+    from hub.core.connection import Connection
+    from hub.core.index import Bucket
+
+
+class Published:
+    """A message on its way, with the place of its device and its encodings, made when first asked for."""
+
+    __slots__ = ("_bodies", "groups", "message", "network_id")
+
+    def __init__(self, message: Message, network_id: int | None = None, groups: tuple[int, ...] = ()) -> None:
+        self.message = message
+        self.network_id = network_id
+        self.groups = groups
+        self._bodies: list[bytes | None] = [None] * len(CODECS)
+
+    def __repr__(self) -> str:
+        return f"Published({self.message!r})"
+
+    def body(self, codec: int) -> bytes:
+        """The body for the codec of this number, encoded once."""
+        body = self._bodies[codec]
+        if body is None:
+            body = self._bodies[codec] = CODECS[codec].body(self.message)
+        return body
+
+    def size(self) -> int:
+        """Bytes of one body, as a measure for what holding it costs."""
+        return len(self._bodies[1] or self.body(0))
+
+    def admitted(self, clause: Clause | None) -> bool:
+        return clause is None or clause.admits(self.message.device_guid, self.network_id, self.groups)
+
+
+class Subscription:
+    """Kind x devices x names of one connection.
+
+    Attributes:
+        guids: the devices that it is about; None: all that its principal may see.
+        asked_guids: the devices that the client named, by which the old format can end it.
+        names: None: all.
+        old_format: made without names, so that it can be removed by its guids.
+        principal: who made it, which with a gateway is not always who owns the connection.
+        clauses: what ``principal`` may see, compiled; changes when access changes.
+        held: live messages that wait for a replay or for new access; None: they flow.
+        overrun: more was held than allowed, and dropped; read the log again.
+        position: the id of the newest message that had been published when it was registered.
+        skip: ids that a replay has already sent and that are still to be published here.
+        dropped: messages that the overflow policy has dropped since the last push.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_backlog_size",
+        "asked_guids",
+        "buckets",
+        "clauses",
+        "codec",
+        "connection",
+        "dropped",
+        "guids",
+        "head",
+        "held",
+        "held_size",
+        "id",
+        "kind",
+        "names",
+        "overflow",
+        "overrun",
+        "position",
+        "principal",
+        "skip",
+    )
+
+    def __init__(
+        self,
+        subscription_id: str,
+        kind: Kind,
+        connection: "Connection",
+        *,
+        principal: "Principal",
+        clauses: Clauses,
+        guids: frozenset[str] | None = None,
+        names: frozenset[str] | None = None,
+        asked_guids: frozenset[str] | None = None,
+        overflow: Overflow = Overflow.DISCONNECT,
+    ) -> None:
+        self.id = subscription_id
+        self.kind = kind
+        self.connection = connection
+        self.principal = principal
+        self.clauses = clauses
+        self.guids = guids
+        self.names = names
+        self.asked_guids = asked_guids
+        self.overflow = overflow
+        self.codec = CODECS.index(connection.codec)
+        self.head = connection.codec.head(kind, subscription_id)
+        self.buckets: tuple[Bucket, ...] = ()
+        self.held: list[Published] | None = None
+        self.held_size = 0
+        self.overrun = False
+        self.position = 0
+        self.skip: set[int] | None = None
+        self.dropped = 0
+        self._backlog: deque[Published] = deque()
+        self._backlog_size = 0
+
+    def __repr__(self) -> str:
+        return f"Subscription({self.id}, {self.kind.name}, guids={self.guids}, names={self.names})"
+
+    @property
+    def old_format(self) -> bool:
+        return self.names is None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing but its bucket decides about it."""
+        return self.held is None and self.skip is None and self.overflow is Overflow.DISCONNECT
+
+    def admits(self, published: Published) -> bool:
+        """Whether it may and wants to get a message: what routing decides by buckets, asked plainly."""
+        message = published.message
+        return (
+            message.kind is self.kind
+            and (self.names is None or message.name in self.names)
+            and (self.guids is None or message.device_guid in self.guids)
+            and any(published.admitted(clause) for clause in self.clauses)
+        )
+
+    def hold(self) -> None:
+        """Keep live messages back from now on."""
+        if self.held is None:
+            self.held = []
+            self.held_size = 0
+
+    def keep(self, published: Sequence[Published], limit: int) -> None:
+        """Hold messages back. Past ``limit`` bytes all of them are dropped: they are in the log."""
+        assert self.held is not None, "only a subscription that holds gets here"
+        for one in published:
+            self.held_size += one.size()
+            self.held.append(one)
+        if self.held_size > limit:
+            self.overrun = True
+            self.held = []
+            self.held_size = 0
+
+    def let_go(self) -> list[Published]:
+        """Hold nothing back any more; returns what was held."""
+        held, self.held = self.held or [], None
+        self.held_size = 0
+        return held
+
+    # A reader that is too slow, when its policy is not to disconnect
+
+    def defer(self, published: Sequence[Published], limit: int) -> None:
+        """Queue messages for a reader that may be slow; past ``limit`` bytes the oldest go."""
+        for one in published:
+            if self.overflow is Overflow.LATEST:
+                self._forget_older(one)
+            self._backlog.append(one)
+            self._backlog_size += one.size()
+        while self._backlog_size > limit and len(self._backlog) > 1:
+            self._backlog_size -= self._backlog.popleft().size()
+            self.dropped += 1
+
+    def _forget_older(self, published: Published) -> None:
+        message = published.message
+        for older in self._backlog:
+            if older.message.device_guid == message.device_guid and older.message.name == message.name:
+                self._backlog.remove(older)
+                self._backlog_size -= older.size()
+                self.dropped += 1
+                return
+
+    @property
+    def has_deferred(self) -> bool:
+        return bool(self._backlog)
+
+    def take_deferred(self, room: int) -> Iterator[bytes]:
+        """Frames of what was deferred, as many as ``room`` bytes allow; at least one when there is any room."""
+        codec = CODECS[self.codec]
+        while self._backlog and room > 0:
+            published = self._backlog.popleft()
+            self._backlog_size -= published.size()
+            head = codec.dropped_head(self.kind, self.id, self.dropped) if self.dropped else self.head
+            self.dropped = 0
+            payload = head + published.body(self.codec)
+            room -= len(payload)
+            yield header(codec.opcode, len(payload)) + payload

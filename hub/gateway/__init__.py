@@ -1,0 +1,406 @@
+"""The gateway: one worker. Its connections, the tick, its caches, its part in the bus.
+
+A turn of the event loop collects; at its end the turn's writes go to the log as one batch. When a batch is committed,
+each socket concerned is written to once, responses first, then pushes. The state of a gateway belongs to its loop and
+is consistent between any two awaits.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import uuid4
+
+from hub.bus import Bundle, Bus, Placed
+from hub.core.access import Principal
+from hub.core.connection import Connection
+from hub.core.fanout import FanOut
+from hub.core.stamps import Stamp, Stamper
+from hub.core.subscription import Published, Subscription
+from hub.gateway.calls import Commit
+from hub.gateway.commits import Commits
+from hub.gateway.devices import Devices
+from hub.gateway.duties import Duties
+from hub.gateway.logins import Logins
+from hub.gateway.policy import Policy
+from hub.gateway.replays import Replays, Socket
+from hub.gateway.rights import Rights
+from hub.store import Amend, Append, Change, Idempotency, LogQuery, Store, Transact, Tx
+from protocol.entities import Device
+from protocol.errors import HubError
+from protocol.messages import Command, CommandPatch, Message, Notification
+from protocol.names import CloseCode, Kind, Overflow
+from protocol.requests import Subscribe
+
+log = logging.getLogger("hub")
+
+__all__ = ["Gateway", "Policy", "Socket", "Stamps", "system_clock_us"]
+
+
+def system_clock_us() -> int:
+    """Microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+class Stamps:
+    """Stamps that were drawn for a transaction before it was queued, so that ids follow the order of the log.
+
+    The transaction runs in the store's thread, and takes as many of them as it stores messages.
+    """
+
+    def __init__(self, stamps: Sequence[Stamp]) -> None:
+        self._stamps = list(stamps)
+
+    def take(self) -> Stamp:
+        return self._stamps.pop(0)
+
+
+class Gateway:
+    """One worker of the hub.
+
+    Args:
+        clock_us: microseconds since 1970.
+        lane: which of the interleaved id spaces is this worker's.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        *,
+        policy: Policy = Policy(),
+        clock_us: Callable[[], int] = system_clock_us,
+        lane: int = 0,
+    ) -> None:
+        self.store = store
+        self.bus = bus
+        self.policy = policy
+        self.now_us = clock_us
+        self.fan_out = FanOut()
+        self.devices = Devices(store, most=policy.device_cache)
+        self.rights = Rights(self)
+        self.commits = Commits(store, settled=self._flush)
+        self.replays = Replays(
+            store,
+            self.fan_out,
+            now_ms=self.now_ms,
+            visit=self.visit,
+            lifetime_enforced=policy.lifetime_enforced,
+            at_once=policy.replays_at_once,
+            page=policy.replay_page,
+        )
+        self.configuration: dict[str, str] = {}
+        self.duties = Duties(self)
+        self.logins = Logins(self)
+        self.activity: dict[int, int] = {}
+        self.closed: dict[int, int] = {}
+        """How many connections this worker has decided to close, by close code."""
+        self._lane = lane
+        self._stamper: Stamper | None = None
+        self._reserving = False
+        self._sockets: dict[Connection, Socket] = {}
+        self._visits: dict[Connection, None] = {}
+        self._armed = False
+        self._bundle: list[Placed] = []
+        self._updates: list[Command] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __contains__(self, connection: Connection) -> bool:
+        return connection in self._sockets
+
+    def __len__(self) -> int:
+        """How many connections there are."""
+        return len(self._sockets)
+
+    @property
+    def connections(self) -> list[Connection]:
+        return list(self._sockets)
+
+    def now_ms(self) -> int:
+        return self.now_us() // 1000
+
+    # --- life
+
+    async def start(self) -> None:
+        """Take a lane, learn the state of things, and begin to write. The store is open already."""
+        lane = await self.store.open_lane(self._lane, queued=not self.policy.durable_notifications)
+        self.fan_out.position = lane.last_id
+        self._stamper = Stamper(lane=lane.number, mark=lane.mark, last_timestamp_ms=lane.last_timestamp_ms)
+        await self._reserve()
+        self.configuration = await self.store.transact(lambda tx: tx.configuration())
+        self.commits.start()
+        await self.rights.start()
+        self.duties.start()
+
+    async def stop(self) -> None:
+        """Flush the log, last of all, and give the lane back."""
+        await self.duties.stop()
+        await self.rights.stop()
+        with contextlib.suppress(HubError):
+            await self.duties.flush_activity()
+        await self.commits.stop()
+        self.logins.close()
+        for task in list(self._tasks):
+            await asyncio.wait({task}, timeout=5)
+        await self.store.close_lane(self._lane)
+
+    # --- connections
+
+    def connect(self, connection: Connection, socket: Socket) -> None:
+        self._sockets[connection] = socket
+        self.rights.add(connection, connection.principal)
+
+    def disconnect(self, connection: Connection) -> None:
+        """Forget a connection and all that hangs on it. Idempotent."""
+        if self._sockets.pop(connection, None) is None:
+            return
+        self._visits.pop(connection, None)
+        self.rights.remove(connection)
+        for subscription in list(connection.subscriptions.values()):
+            self.unsubscribe(connection, subscription)
+        for command_id in connection.listening:
+            self.fan_out.forget(command_id, connection)
+        connection.listening.clear()
+        connection.outbox.close()
+
+    def close(self, connection: Connection, code: CloseCode, reason: str, **members: Any) -> None:
+        """Decide that a connection ends; it does at the end of the turn."""
+        if connection.closing is None:
+            self.closed[code] = self.closed.get(code, 0) + 1
+        connection.close(code, reason, **members)
+        self.visit(connection)
+
+    def authenticated(self, connection: Connection, principal: Principal) -> None:
+        """A connection acts for this principal from now on."""
+        if connection not in self:
+            return
+        self.rights.remove(connection)
+        connection.principal = principal
+        self.rights.add(connection, principal)
+        for subscription in connection.subscriptions.values():
+            self.rights.add(connection, subscription.principal)
+
+    def heard(self, connection: Connection) -> None:
+        """A sign of life: it counts for the connection's device, and for those that it takes commands for by name."""
+        now_ms = self.now_ms()
+        if connection.principal.device is not None:
+            self.activity[connection.principal.device.id] = now_ms
+        for subscription in connection.of_kind(Kind.COMMAND):
+            if subscription.principal.device is not None:
+                self.activity[subscription.principal.device.id] = now_ms
+            elif subscription.guids is not None:
+                self._heard_of(subscription.guids, now_ms)
+
+    def _heard_of(self, guids: frozenset[str], now_ms: int) -> None:
+        for guid in guids:
+            device = self.devices.cached(guid)
+            if device is not None:
+                self.activity[device.id] = now_ms
+
+    # --- the tick
+
+    def visit(self, connection: Connection) -> None:
+        """Write to a connection's socket at the end of this turn."""
+        self._visits[connection] = None
+        if not self._armed:
+            self._armed = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """The end of a turn: every socket that has something is written to, once."""
+        self._armed = False
+        visits, self._visits = self._visits, {}
+        for connection in self.fan_out.take_ready():
+            visits[connection] = None
+        sockets = self._sockets
+        for connection in visits:
+            socket = sockets.get(connection)
+            if socket is not None:
+                socket.visit()
+        if self._bundle or self._updates:
+            self._tell_others()
+
+    def _tell_others(self) -> None:
+        bundle = Bundle(self._bundle, self._updates, self.rights.revision)
+        self._bundle, self._updates = [], []
+        self.bus.publish(bundle)
+
+    # --- messages
+
+    def stamp(self, device_id: int) -> Stamp:
+        """The id and timestamp of a new message of a device.
+
+        Raises:
+            StoreUnavailable: the database has not answered for so long that no more ids are reserved.
+        """
+        assert self._stamper is not None, "the gateway was started"
+        now_us = self.now_us()
+        if not self._reserving and self._stamper.wanted(now_us) is not None:
+            self._reserving = True
+            self._spawn(self._reserve())
+        return self._stamper.stamp(device_id, now_us)
+
+    def before_next_ms(self) -> int:
+        """One millisecond before the earliest timestamp that a later message can get."""
+        assert self._stamper is not None, "the gateway was started"
+        return self._stamper.before_next_ms(self.now_us())
+
+    async def _reserve(self) -> None:
+        assert self._stamper is not None, "the gateway was started"
+        try:
+            mark = self._stamper.wanted(self.now_us())
+            if mark is not None:
+                await self.store.reserve(self._lane, mark)
+                self._stamper.reserved(mark)
+        finally:
+            self._reserving = False
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a duty failed", extra={"error": repr(error)})
+
+    def append(self, message: Message, device: Device, idempotency: Idempotency | None = None) -> Commit:
+        """Store a message, then publish it. Await the commit for the message as it is in the log.
+
+        Raises:
+            StoreUnavailable: when awaited: it was not stored, as far as is known.
+        """
+
+        def then(stored: Message) -> None:
+            if stored is message:  # Otherwise an earlier insert with the same idempotency key did all this.
+                self.publish(message, device)
+
+        return self.commits.submit(Append(message, idempotency), then)
+
+    def append_behind(self, message: Notification, device: Device) -> None:
+        """Publish a notification now and store it behind (``HUB_DURABILITY=queued``)."""
+        self.commits.submit(Append(message), _nothing)
+        self.publish(message, device)
+        self.arm()
+
+    def amend(self, device: Device, command_id: int, patch: CommandPatch) -> Commit:
+        """Update a command, then push it to its listeners. Await the commit for the command, or None."""
+
+        def then(command: Command | None) -> None:
+            if command is not None:
+                self.fan_out.update(command)
+                if not self.bus.alone:
+                    self._updates.append(command)
+
+        return self.commits.submit(Amend(device.id, device.guid, command_id, patch), then)
+
+    async def transact(self, work: Callable[[Tx, Stamps], Any], *, stamps_for: Sequence[int] = ()) -> Any:
+        """Change entities, and store the messages that belong to the change, in one transaction.
+
+        Args:
+            work: runs in the store's thread; may append messages that it stamps with the stamps it is given.
+            stamps_for: the device row of each message that may be stored; 0 for a device that does not exist yet.
+        """
+        stamps = Stamps([self.stamp(device_id) for device_id in stamps_for])
+
+        def run(tx: Tx) -> tuple[Any, list[Change], list[tuple[Message, Device]]]:
+            result = work(tx, stamps)
+            return result, tx.changes(), tx.appended()
+
+        def then(outcome: tuple[Any, list[Change], list[tuple[Message, Device]]]) -> None:
+            _, changes, appended = outcome
+            self.rights.made(changes)
+            for message, device in appended:
+                self.publish(message, device)
+
+        return (await self.commits.submit(Transact(run), then))[0]
+
+    def publish(self, message: Message, device: Device) -> None:
+        """Route a committed message to subscriptions here and on other workers."""
+        self.fan_out.publish(Published(message, device.network_id, device.groups))
+        if not self.bus.alone:
+            self._bundle.append(Placed(message, device.network_id, device.groups))
+
+    def arm(self) -> None:
+        """See to it that what was published in this turn is flushed at its end."""
+        if not self._armed:
+            self._armed = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    # --- subscriptions
+
+    def subscribe(
+        self, connection: Connection, principal: Principal, kind: Kind, ask: Subscribe, clauses: Any
+    ) -> Subscription:
+        """Make a subscription and route to it; with a cursor it holds until :meth:`replay`."""
+        subscription = Subscription(
+            str(uuid4()),
+            kind,
+            connection,
+            principal=principal,
+            clauses=clauses,
+            guids=frozenset(ask.device_guids) if ask.device_guids is not None else None,
+            names=ask.names,
+            asked_guids=ask.asked_guids,
+            overflow=ask.overflow or Overflow.DISCONNECT,
+        )
+        if ask.timestamp_ms is not None or ask.since is not None:
+            subscription.hold()
+        if connection in self:
+            connection.subscriptions[subscription.id] = subscription
+            self.rights.add(connection, principal)
+            self.fan_out.subscribe(subscription)
+        return subscription
+
+    def replay(self, subscription: Subscription, query: LogQuery) -> None:
+        """Read the log to a subscription that holds, then let it flow."""
+        socket = self._sockets.get(subscription.connection)
+        if socket is not None:
+            self.replays.start(subscription, query, socket)
+
+    def unlisten(self, connection: Connection, command_id: int) -> None:
+        """Push no more updates of a command to a connection. Idempotent."""
+        connection.listening.pop(command_id, None)
+        self.fan_out.forget(command_id, connection)
+
+    def unsubscribe(self, connection: Connection, subscription: Subscription) -> None:
+        """End a subscription. Idempotent."""
+        connection.subscriptions.pop(subscription.id, None)
+        self.replays.stop(subscription)
+        self.fan_out.unsubscribe(subscription)
+
+    def listen(self, connection: Connection, command_id: int) -> None:
+        """Push updates of a command to the connection that inserted it."""
+        if connection not in self:
+            return
+        self.fan_out.listen(command_id, connection)
+        forgotten = connection.listen(command_id)
+        if forgotten is not None:
+            self.fan_out.forget(forgotten, connection)
+
+    # --- what others changed
+
+    def database_silence_s(self) -> float:
+        """Seconds since the database last answered; it is asked twice a second."""
+        return self.rights.polled_ago_s()
+
+    def configuration_changed(self) -> None:
+        """Read the rows again that an administrator wrote."""
+        self._spawn(self._read_configuration())
+
+    async def _read_configuration(self) -> None:
+        self.configuration = await self.store.transact(lambda tx: tx.configuration())
+
+    def setting(self, name: str, otherwise: int) -> int:
+        """A number from a configuration row that an administrator stored, or else the setting's value."""
+        try:
+            return int(self.configuration[name])
+        except (KeyError, ValueError):
+            return otherwise
+
+
+def _nothing(outcome: Any) -> None:
+    """Nothing follows from this commit."""

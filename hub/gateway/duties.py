@@ -1,0 +1,142 @@
+"""What has to be done now and then: silence of devices, retention, expiry, changes made beside the hub."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from hub.core.notices import device_notification
+from hub.store import Tx
+from protocol.entities import Device
+from protocol.errors import HubError
+from protocol.names import OFFLINE, Kind, Special
+
+if TYPE_CHECKING:
+    from hub.gateway import Gateway, Stamps
+
+log = logging.getLogger("hub")
+
+ACTIVITY_S = 2.0
+"""How often the activity of devices goes to the store: what a crash may forget of it."""
+
+PRUNE_S = 60.0
+PRUNE_ROWS = 500
+KEYS_S = 3600.0
+KEY_GRACE_MS = 7 * 86_400_000
+"""Expired keys stay visible to their owner for a week."""
+
+
+class Duties:
+    """The periodic work of one worker, each kind in a task of its own; a failure is logged and tried again."""
+
+    def __init__(self, gateway: "Gateway") -> None:
+        self._gateway = gateway
+        self._tasks: list[asyncio.Task[None]] = []
+        self.pruned = dict.fromkeys(Kind, 0)
+        self.turned_offline = 0
+
+    def start(self) -> None:
+        policy = self._gateway.policy
+        duties: list[tuple[Callable[[], Awaitable[None]], float]] = [
+            (self._gateway.rights.poll, policy.change_poll_s),
+            (self._expire_keys_in_use, policy.change_poll_s),
+            (self.flush_activity, ACTIVITY_S),
+            (self._prune, PRUNE_S),
+            (self._delete_expired_keys, KEYS_S),
+        ]
+        self._tasks = [asyncio.create_task(self._repeat(work, period_s)) for work, period_s in duties]
+        self._tasks.append(asyncio.create_task(self._watch_silence(), name="silence"))
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]], period_s: float) -> None:
+        while True:
+            await self._attempt(work)
+            await asyncio.sleep(period_s)
+
+    async def _attempt(self, work: Callable[[], Awaitable[None]]) -> None:
+        name = getattr(work, "__name__", "duty").strip("_")
+        try:
+            await work()
+        except HubError as error:
+            log.warning("a duty was put off", extra={"duty": name, "error": error.text})
+        except Exception:
+            # A duty that fails must not take the others with it; it is tried again at its next time.
+            log.exception("a duty failed", extra={"duty": name})
+
+    async def _expire_keys_in_use(self) -> None:
+        self._gateway.rights.expire(self._gateway.now_ms())
+
+    # --- activity and silence
+
+    async def flush_activity(self) -> None:
+        """Store the signs of life that have come in since the last time."""
+        activity, self._gateway.activity = self._gateway.activity, {}
+        if activity:
+            await self._gateway.transact(lambda tx, _: tx.touch(list(activity.items())))
+
+    async def _watch_silence(self) -> None:
+        while True:
+            await asyncio.sleep(await self._silence_period_s())
+            await self._attempt(self.turn_offline)
+
+    async def _silence_period_s(self) -> float:
+        if self._gateway.policy.offline_check_s is not None:
+            return self._gateway.policy.offline_check_s
+        try:
+            shortest_s = await self._gateway.store.shortest_offline_timeout()
+        except HubError:
+            shortest_s = None
+        return 1.0 if shortest_s is None else min(60.0, 0.5 + shortest_s * 0.1)
+
+    async def turn_offline(self) -> None:
+        """Set the status of devices that have been silent for longer than their class allows."""
+        await self.flush_activity()
+        for device in await self._gateway.store.overdue(self._gateway.now_ms()):
+            await self._turn_offline(device)
+
+    async def _turn_offline(self, device: Device) -> None:
+        notifies = self._gateway.policy.devices_notify_offline
+
+        def work(tx: Tx, stamps: "Stamps") -> bool:
+            now = tx.device(device.guid)
+            if now is None or now.id != device.id:
+                return False
+            tx.forget_activity(now.id)
+            if now.status == OFFLINE:
+                return False
+            tx.update_device(now.id, status=OFFLINE)
+            after = tx.device(device.guid) or now
+            if notifies:
+                tx.append(device_notification(Special.DEVICE_UPDATE, after, stamps.take()), after)
+            return True
+
+        if await self._gateway.transact(work, stamps_for=[device.id]):
+            self.turned_offline += 1
+
+    # --- retention
+
+    async def _prune(self) -> None:
+        policy = self._gateway.policy
+        for kind, kept_s in (
+            (Kind.NOTIFICATION, policy.retention_notifications_s),
+            (Kind.COMMAND, policy.retention_commands_s),
+        ):
+            await self.prune(kind, kept_s=kept_s, per_device=policy.retention_rows)
+
+    async def prune(self, kind: Kind, *, kept_s: float, per_device: int) -> None:
+        """Remove what is too old or too much, a little at a time, so that inserts never wait long for it."""
+        before_ms = self._gateway.now_ms() - int(kept_s * 1000)
+        while True:
+            gone = await self._gateway.store.prune(kind, before_ms=before_ms, per_device=per_device, limit=PRUNE_ROWS)
+            self.pruned[kind] += gone
+            if gone < PRUNE_ROWS:
+                return
+            await asyncio.sleep(0.01)
+
+    async def _delete_expired_keys(self) -> None:
+        await self._gateway.store.delete_expired_keys(self._gateway.now_ms() - KEY_GRACE_MS)

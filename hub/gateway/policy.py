@@ -1,0 +1,56 @@
+"""The choices of an installation that actions depend on, as plain values."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from protocol.version import API_VERSION
+
+
+class Registration(StrEnum):
+    """Which new devices an anonymous caller may register."""
+
+    OFF = "off"
+    NETWORK_KEY = "network-key"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is allowed, and how strict the hub is. Each value is a setting (``HUB_…``) of the same meaning.
+
+    Attributes:
+        durable_notifications: answer and push a notification only when it is committed. Commands always are.
+        lifetime_enforced: whether a command's ``lifetime`` ends it.
+        login_lockout_after: wrong passwords until a user is locked out; 0: never, attempts are slowed down instead.
+        login_last_timeout_ms: the least distance between two updates of a user's last login.
+        devices_self_unblock: whether anonymous callers and devices may set ``blocked``.
+        offline_check_s: seconds between checks of offline timeouts; None: 1 s + 10 % of the shortest.
+        retention_*_s: seconds that a message is kept; retention_rows: how many of a kind per device.
+    """
+
+    api_version: str = API_VERSION
+    public_url: str | None = None
+    durable_notifications: bool = True
+    anonymous_registration: Registration = Registration.NETWORK_KEY
+    network_auto_create: bool = False
+    devices_gateway_mode: bool = True
+    devices_notify_offline: bool = True
+    devices_self_unblock: bool = False
+    cross_endpoint: bool = False
+    lifetime_enforced: bool = True
+    login_lockout_after: int = 0
+    login_last_timeout_ms: int = 1_000
+    session_timeout_ms: int = 1_200_000
+    offline_check_s: float | None = None
+    retention_notifications_s: int = 86_400
+    retention_commands_s: int = 604_800
+    retention_rows: int = 10_000
+    devices_per_subscription: int = 1_000
+    device_cache: int = 100_000
+    replays_at_once: int = 16
+    replay_page: int = 1_000
+    change_poll_s: float = 0.5
+    password_workers: int = 2
+    password_queue: int = 64
+    failed_logins: int = 5
+    failed_logins_per_block: int = 60

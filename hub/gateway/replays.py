@@ -1,0 +1,187 @@
+"""Running replays: the reading around :class:`hub.core.replay.Replay`, page by page, at the pace of the reader."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from hub.core.access import Clauses
+from hub.core.replay import Replay
+from hub.core.subscription import Published, Subscription
+from hub.store import Logged, LogQuery, Reach, Store
+from protocol.errors import HubError
+from protocol.messages import Command
+from protocol.names import CloseCode, Kind
+
+if TYPE_CHECKING:
+    from hub.core.connection import Connection
+    from hub.core.fanout import FanOut
+
+log = logging.getLogger("hub")
+
+PIECE_BYTES = 131_072
+"""How much of a page is handed to an outbox at a time; then the socket has to have taken it."""
+
+
+class Socket(Protocol):
+    """What the gateway knows about the transport under a connection."""
+
+    def visit(self) -> None:
+        """Write what the outbox holds, and act on a decision to close."""
+
+    async def writable(self) -> None:
+        """Return when the transport's buffer has drained, or when the socket is gone."""
+
+
+class Replays:
+    """The replays of one worker, at most ``at_once`` reading at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        fan_out: "FanOut",
+        *,
+        now_ms: Callable[[], int],
+        visit: "Callable[[Connection], None]",
+        lifetime_enforced: bool,
+        at_once: int,
+        page: int,
+    ) -> None:
+        self._store = store
+        self._fan_out = fan_out
+        self._now_ms = now_ms
+        self._visit = visit
+        self._lifetime_enforced = lifetime_enforced
+        self._page = page
+        self._slots = asyncio.Semaphore(at_once)
+        self._tasks: dict[Subscription, asyncio.Task[None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __contains__(self, subscription: Subscription) -> bool:
+        return subscription in self._tasks
+
+    def start(self, subscription: Subscription, query: LogQuery, socket: Socket) -> None:
+        """Replay what ``query`` names to a subscription that is registered and holds, then let it flow."""
+        replay = Replay(subscription)
+        task = asyncio.create_task(self._run(replay, subscription, query, socket), name="replay")
+        self._tasks[subscription] = task
+        task.add_done_callback(lambda _: self._tasks.pop(subscription, None))
+
+    def stop(self, subscription: Subscription) -> None:
+        """The subscription is gone. Idempotent."""
+        task = self._tasks.pop(subscription, None)
+        if task is not None:
+            task.cancel()
+
+    async def _run(self, replay: Replay, subscription: Subscription, query: LogQuery, socket: Socket) -> None:
+        try:
+            async with self._slots:
+                if query.newer_than_ms is not None:
+                    await self._same_millisecond(replay, subscription, query, socket)
+                await self._read_on(replay, subscription, query, socket)
+        except HubError as error:
+            # What was promised cannot be kept now; a new connection can replay from where this one came to.
+            log.info("a replay was given up", extra={"error": error.text})
+            subscription.connection.close(CloseCode.TRY_LATER, "the log cannot be read now")
+            self._visit(subscription.connection)
+
+    async def _same_millisecond(
+        self, replay: Replay, subscription: Subscription, query: LogQuery, socket: Socket
+    ) -> None:
+        """Send again what shares the cursor's millisecond, unless only one message does: the client has that one."""
+        same = replace(query, newer_than_ms=None, at_ms=query.newer_than_ms, pending_at_ms=None)
+        found = [one for one in await self._read_all(same) if subscription.admits(one)]
+        if len(found) > 1:
+            pending = [one for one in found if self._pending(one)]
+            await self._send(replay.accept(pending), subscription, socket)
+
+    async def _read_all(self, query: LogQuery) -> list[Published]:
+        found: list[Published] = []
+        while True:
+            page = await self._store.read(query)
+            found += map(published, page.messages)
+            if page.complete:
+                return found
+            query = replace(query, after=page.read_to)
+
+    def _pending(self, one: Published) -> bool:
+        message = one.message
+        return not isinstance(message, Command) or not (message.updated or self._expired(message))
+
+    async def _read_on(self, replay: Replay, subscription: Subscription, query: LogQuery, socket: Socket) -> None:
+        while True:
+            query = replace(query, limit=self._page, pending_at_ms=self._pending_at(query.kind))
+            page = await self._store.read(query)
+            await self._send(replay.accept([published(logged) for logged in page.messages]), subscription, socket)
+            query = replace(query, after=page.read_to)
+            # From here to the release nothing is awaited, so nothing can come in between.
+            if page.complete and not replay.overrun():
+                break
+        replay.join(self._fan_out.position)
+        # No longer one of us before it flows: whoever looks from now on sees a live subscription.
+        self._tasks.pop(subscription, None)
+        self.drop_expired(subscription)
+        self._fan_out.release(subscription)
+        self._visit(subscription.connection)
+
+    def drop_expired(self, subscription: Subscription) -> None:
+        """Of what a subscription holds, drop the commands whose time has passed."""
+        if subscription.held and subscription.kind is Kind.COMMAND and self._lifetime_enforced:
+            subscription.held = [one for one in subscription.held if not self._expired(one.message)]
+
+    def _expired(self, message: object) -> bool:
+        expires_ms = message.expires_ms() if isinstance(message, Command) and self._lifetime_enforced else None
+        return expires_ms is not None and expires_ms <= self._now_ms()
+
+    def _pending_at(self, kind: Kind) -> int | None:
+        if kind is Kind.NOTIFICATION:
+            return None
+        # Without enforcement nothing is ever expired: ask as of the beginning of time.
+        return self._now_ms() if self._lifetime_enforced else 0
+
+    async def _send(self, messages: Sequence[Published], subscription: Subscription, socket: Socket) -> None:
+        for piece in _pieces(messages):
+            self._fan_out.replayed(subscription, piece)
+            self._visit(subscription.connection)
+            await socket.writable()
+
+
+def published(logged: Logged) -> Published:
+    """A message from the log, on its way again."""
+    return Published(logged.message, logged.network_id, logged.groups)
+
+
+def _pieces(messages: Sequence[Published]) -> Iterator[list[Published]]:
+    piece: list[Published] = []
+    size = 0
+    for one in messages:
+        piece.append(one)
+        size += one.size()
+        if size >= PIECE_BYTES:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
+
+
+def reach_of(clauses: Clauses, guids: frozenset[str] | None) -> Reach | None:
+    """The union of what these clauses name, for the database to narrow down a read; None: everything."""
+    named_guids: set[str] = set()
+    named_networks: set[int] = set()
+    named_groups: set[int] = set()
+    for clause in clauses:
+        narrowed = clause.narrowed(guids=guids)
+        if narrowed is None:
+            continue
+        if narrowed.guids is not None:
+            named_guids |= narrowed.guids
+        elif narrowed.networks is not None:
+            named_networks |= narrowed.networks
+        elif narrowed.groups is not None:
+            named_groups |= narrowed.groups
+        else:
+            return None
+    return Reach(frozenset(named_guids), frozenset(named_networks), frozenset(named_groups))

@@ -1,0 +1,259 @@
+"""Changes of rights under open connections: who is concerned, what they may see now, and who has to go."""
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from hub.core.access import Principal, device_principal, key_principal, user_principal
+from hub.core.subscription import Subscription
+from hub.store import Change
+from protocol.errors import HubError
+from protocol.names import SUBSCRIBE_ACTION, CloseCode, Role
+
+if TYPE_CHECKING:
+    from hub.core.connection import Connection
+    from hub.gateway import Gateway
+
+log = logging.getLogger("hub")
+
+SLICE = 64
+"""How many connections are recompiled in one turn of the loop."""
+
+
+class Rights:
+    """Who is connected as whom, and what a change means for them.
+
+    A change makes the connections concerned *stale*: their subscriptions hold their messages back until the access is
+    compiled anew from what the store says now, in slices, so that no turn takes long.
+    """
+
+    def __init__(self, gateway: "Gateway") -> None:
+        self._gateway = gateway
+        self._users: dict[int, dict[Connection, None]] = {}
+        self._keys: dict[int, dict[Connection, None]] = {}
+        self._devices: dict[str, dict[Connection, None]] = {}
+        self._stale: dict[Connection, None] = {}
+        self._expiries: list[tuple[int, int, Connection]] = []
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._own: set[int] = set()
+        self._polled_us = gateway.now_us()
+        self.revision = -1
+
+    @property
+    def stale(self) -> int:
+        """How many connections wait to be recompiled."""
+        return len(self._stale)
+
+    def polled_ago_s(self) -> float:
+        """Seconds since the store last told what has changed."""
+        return (self._gateway.now_us() - self._polled_us) / 1e6
+
+    async def start(self) -> None:
+        self.revision = (await self._gateway.store.changes(-1)).revision
+        self._task = asyncio.create_task(self._recompile_on_demand(), name="rights")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    # --- who is connected
+
+    def add(self, connection: "Connection", principal: Principal) -> None:
+        """Remember that a connection acts for this principal (one of several, if it is a gateway's)."""
+        for index, key in self._entries(principal):
+            index.setdefault(key, {})[connection] = None
+        self._watch_expiry(connection, principal)
+
+    def _watch_expiry(self, connection: "Connection", principal: Principal) -> None:
+        if principal.key is not None and principal.key.expires_ms is not None:
+            heapq.heappush(self._expiries, (principal.key.expires_ms, id(connection), connection))
+
+    def expire(self, now_ms: int) -> None:
+        """Look again at the connections whose key ends by now; a key may have been prolonged meanwhile."""
+        while self._expiries and self._expiries[0][0] <= now_ms:
+            connection = heapq.heappop(self._expiries)[2]
+            if connection in self._gateway:
+                self.mark_stale(connection)
+
+    def remove(self, connection: "Connection") -> None:
+        """Forget a connection. Idempotent."""
+        self._stale.pop(connection, None)
+        principals = [connection.principal, *(one.principal for one in connection.subscriptions.values())]
+        for index, key in (entry for principal in principals for entry in self._entries(principal)):
+            concerned = index.get(key)
+            if concerned is not None:
+                concerned.pop(connection, None)
+                if not concerned:
+                    del index[key]
+
+    def _entries(self, principal: Principal) -> "Iterator[tuple[dict, int | str]]":  # type: ignore[type-arg]
+        if principal.user is not None:
+            yield self._users, principal.user.id
+        if principal.key is not None:
+            yield self._keys, principal.key.id
+        if principal.device is not None:
+            yield self._devices, principal.device.guid
+
+    # --- changes
+
+    async def poll(self) -> None:
+        """Look what others (the command line, other workers) have changed."""
+        changes = await self._gateway.store.changes(self.revision)
+        self._polled_us = self._gateway.now_us()
+        self.revision = changes.revision
+        if not changes.complete:
+            self._own.clear()
+            self._everything()
+            return
+        self.apply(change for change in changes.changes if change.revision not in self._own)
+        self._own = {revision for revision in self._own if revision > changes.revision}
+
+    def made(self, changes: Iterable[Change]) -> None:
+        """Changes that this worker has committed itself: act at once, and do not act again when they are polled."""
+        made = list(changes)
+        self._own.update(change.revision for change in made)
+        self.apply(made)
+
+    def apply(self, changes: Iterable[Change]) -> None:
+        """Drop what the caches know of changed entities, and make the connections concerned stale."""
+        for change in changes:
+            if change.entity == "device":
+                self._gateway.devices.drop(change.guid)
+                self._mark(self._devices, change.guid)
+            elif change.entity == "user":
+                self._mark(self._users, change.id)
+            elif change.entity == "key":
+                self._mark(self._keys, change.id)
+            elif change.entity in ("network", "class"):
+                self._gateway.devices.drop(None)
+            elif change.entity == "configuration":
+                self._gateway.configuration_changed()
+
+    def _everything(self) -> None:
+        self._gateway.devices.drop(None)
+        self._gateway.configuration_changed()
+        for index in (self._users, self._keys, self._devices):
+            self._mark(index, None)
+
+    def _mark(self, index: "dict", key: int | str | None) -> None:  # type: ignore[type-arg]
+        concerned = index.get(key, ()) if key is not None else [one for entry in index.values() for one in entry]
+        for connection in concerned:
+            self.mark_stale(connection)
+
+    def mark_stale(self, connection: "Connection") -> None:
+        """Hold a connection's messages back until its access is compiled anew."""
+        if connection in self._stale:
+            return
+        self._stale[connection] = None
+        for subscription in connection.subscriptions.values():
+            if subscription.held is None:
+                subscription.hold()
+                self._gateway.fan_out.reroute(subscription)
+        self._wake.set()
+
+    # --- recompiling
+
+    async def _recompile_on_demand(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._stale:
+                await self._recompile_slice()
+
+    async def _recompile_slice(self) -> None:
+        concerned = list(self._stale)[:SLICE]
+        known: dict[str, Principal | None] = {}
+        for connection in concerned:
+            del self._stale[connection]
+            try:
+                await self._recompile(connection, known)
+            except HubError as error:
+                # Nothing may be delivered on rights that cannot be read: it stays stale until they can.
+                log.warning("rights could not be read", extra={"error": error.text})
+                self._stale[connection] = None
+                await asyncio.sleep(self._gateway.policy.change_poll_s)
+        await asyncio.sleep(0)
+
+    async def _recompile(self, connection: "Connection", known: "dict[str, Principal | None]") -> None:
+        principal = await self._current(connection.principal, connection, known)
+        fresh = {
+            subscription: await self._current(subscription.principal, connection, known)
+            for subscription in list(connection.subscriptions.values())
+        }
+        if connection not in self._gateway:
+            return
+        if principal is None:
+            self._gateway.close(connection, CloseCode.UNAUTHENTICATED, "credentials are no longer valid")
+            return
+        connection.principal = principal
+        self._watch_expiry(connection, principal)
+        for subscription, owner in fresh.items():
+            self._refresh(connection, subscription, owner)
+        # A change that came while we read has made it stale again; then its messages go on waiting.
+        if connection not in self._stale:
+            self._release(connection)
+
+    def _refresh(self, connection: "Connection", subscription: Subscription, owner: Principal | None) -> None:
+        if owner is None:
+            self._gateway.unsubscribe(connection, subscription)
+            return
+        subscription.principal = owner
+        subscription.clauses = owner.access.scopes(SUBSCRIBE_ACTION[subscription.kind])
+
+    def _release(self, connection: "Connection") -> None:
+        for subscription in connection.subscriptions.values():
+            if subscription in self._gateway.replays:
+                self._gateway.fan_out.reroute(subscription)  # Its replay lets it flow when it gets there.
+            else:
+                self._gateway.replays.drop_expired(subscription)
+                if subscription.overrun:
+                    self._gateway.close(connection, CloseCode.SLOW_READER, "too much came while rights were read")
+                self._gateway.fan_out.release(subscription)
+        self._gateway.visit(connection)
+
+    async def _current(
+        self, principal: Principal, connection: "Connection", known: "dict[str, Principal | None]"
+    ) -> Principal | None:
+        """The principal as the store knows it now; None: it is no longer valid."""
+        if principal.role is Role.ANONYMOUS:
+            return principal
+        # Keys are evaluated against the peer, so what is known of a key holds for one connection only.
+        name = f"{principal.identity}/{principal.by_password}/{id(connection) if principal.key else ''}"
+        if name not in known:
+            known[name] = await self._read(principal, connection)
+        return known[name]
+
+    async def _read(self, principal: Principal, connection: "Connection") -> Principal | None:
+        if principal.role is Role.DEVICE:
+            return await self._read_device(principal)
+        if principal.role is Role.KEY:
+            return await self._read_key(principal, connection)
+        return await self._read_user(principal)
+
+    async def _read_device(self, principal: Principal) -> Principal | None:
+        known = principal.require_device()
+        device = await self._gateway.devices.device(known.guid)
+        if device is None or device.id != known.id or device.is_blocked:
+            return None
+        return device_principal(device)
+
+    async def _read_key(self, principal: Principal, connection: "Connection") -> Principal | None:
+        assert principal.key is not None, "a key principal has a key"
+        record = await self._gateway.store.find_key_by_id(principal.key.id)
+        if record is None or record.key.expired(self._gateway.now_ms()) or not record.owner.is_active:
+            return None
+        return key_principal(record.key, record.owner, connection.peer)
+
+    async def _read_user(self, principal: Principal) -> Principal | None:
+        known = principal.require_user()
+        user = await self._gateway.store.find_user(known.id)
+        if user is None or not user.is_active:
+            return None
+        if principal.by_password and user.password_changes != known.password_changes:
+            return None
+        return user_principal(user, by_password=principal.by_password)

@@ -1,0 +1,512 @@
+"""Settings: one model, read once at start and handed down as arguments.
+
+A value comes from the first of these that has it: the command line, the environment (``HUB_PORT``), ``.env``,
+``hub.toml`` (``port``), what ``HUB_LIMITS`` and ``HUB_COMPAT`` imply, the default. ``Settings.load`` reads them all;
+``Settings(port=0)`` reads nothing from outside, for tests and for programs that embed the hub.
+
+A name that nobody knows is an error in each of these places: a misspelt limit must not silently be no limit.
+"""
+
+import os
+import resource
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from hub.settings_places import SettingsError, read_places, told
+from protocol import API_VERSION
+
+__all__ = ["COMPAT", "LIMITS", "PUBLISHED_PASSWORDS", "Settings", "SettingsError"]
+
+KIB, MIB = 1024, 1024 * 1024
+HOUR_S, DAY_S = 3600, 86_400
+CONNECTIONS_MAX = 16_000
+
+PUBLISHED_PASSWORDS = frozenset(
+    {"dhadmin_#911", "dhadmin", "admin", "administrator", "password", "changeme", "secret", "root", "12345678"}
+)
+"""Passwords that everybody knows; an administrator must not have one."""
+
+COMPAT: Mapping[str, Mapping[str, Any]] = {
+    "": {},
+    "devicehive": {
+        "anonymous_registration": "open",
+        "network_auto_create": True,
+        "devices_self_unblock": True,
+        "access_keys_readable": True,
+        "keys_attenuate": False,
+        "command_lifetime": "ignore",
+        "login_lockout_after": 10,
+        "message_bytes_anonymous": 64 * KIB,
+        "authenticate_client_s": 0.0,
+        "authenticate_device_s": 0.0,
+        "anonymous_requests": 0,
+        "websocket_ping_timeout_ms": 120_000,
+    },
+}
+"""What HUB_COMPAT implies; an explicit setting wins over it."""
+
+LIMITS: Mapping[str, Mapping[str, Any]] = {
+    "default": {},
+    "bench": {"pings_per_s": 1_000_000, "ping_burst": 1_000_000},
+}
+"""What HUB_LIMITS implies: ``bench`` lifts the rates that would hold a load generator back."""
+
+
+def _listed(value: object) -> object:
+    """A list, or text with commas between the items; empty text is an empty list."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _prefixes(value: object) -> object:
+    """The same, but the item between two commas may be empty, and empty text is one empty item."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _blank_is_unset(value: object) -> object:
+    return None if value == "" else value
+
+
+Listed = BeforeValidator(_listed)
+Unsettable = BeforeValidator(_blank_is_unset)
+"""In an environment file ``HUB_PUBLIC_URL=`` means: not set."""
+
+
+class Settings(BaseSettings):
+    """Everything that an installation can choose. Times and sizes carry their unit in the name."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, validate_default=False, hide_input_in_errors=True
+    )
+
+    # Where
+    host: Annotated[str, Field(min_length=1, description="address to listen on; 0.0.0.0 or :: for all")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535, description="TCP port; 0 takes a free one")] = 8080
+    database_url: Annotated[str, Field(description="where everything is kept: sqlite:///PATH")] = "sqlite:///hub.db"
+    bus_url: Annotated[str | None, Unsettable, Field(description="bus between workers; unset: in-process")] = None
+    workers: Annotated[int, Field(ge=1, le=1024, description="processes that serve; more than one needs a bus")] = 1
+    context_paths: Annotated[
+        list[str],
+        BeforeValidator(_prefixes),
+        Field(min_length=1, description="prefixes of /rest and /websocket; empty: none"),
+    ] = ["/api", "/dh", ""]
+    public_url: Annotated[
+        str | None, Unsettable, Field(description="http(s) address that peers are told; unset: what they asked for")
+    ] = None
+    tls_certificate: Annotated[
+        Path | None, Unsettable, Field(description="PEM file with the certificate chain; turns TLS on")
+    ] = None
+    tls_key: Annotated[Path | None, Unsettable, Field(description="PEM file with the certificate's key")] = None
+    trusted_proxies: Annotated[
+        list[str], Listed, Field(description="addresses or CIDR blocks whose X-Forwarded-For and -Proto count")
+    ] = []
+    allowed_origins: Annotated[
+        list[str],
+        Listed,
+        Field(
+            description="origins (scheme://host[:port]) whose cookies and stored Basic logins count; own host always"
+        ),
+    ] = []
+
+    # How it behaves
+    compat: Annotated[
+        Literal["", "devicehive"], Field(description="devicehive: behave as DeviceHive 2.0 did, less safely")
+    ] = ""
+    limits: Annotated[
+        Literal["default", "bench"], Field(description="bench: lift the rates that would hold a load generator back")
+    ] = "default"
+    api_version: Annotated[
+        str, Field(min_length=1, max_length=32, description="API version that server/info tells")
+    ] = API_VERSION
+    durability: Annotated[
+        Literal["commit", "queued"],
+        Field(description="commit: answered when it is on disk; queued: notifications are answered before that"),
+    ] = "commit"
+    anonymous_registration: Annotated[
+        Literal["off", "network-key", "open"],
+        Field(description="new devices from nobody in particular: never, with the key of an existing network, or any"),
+    ] = "network-key"
+    network_auto_create: Annotated[
+        bool, Field(description="registrations may create networks for everybody, not just for network managers")
+    ] = False
+    keys_attenuate: Annotated[bool, Field(description="a key made with a key gets no right that its maker lacks")] = (
+        True
+    )
+    command_lifetime: Annotated[
+        Literal["enforce", "ignore"], Field(description="whether an expired command is withheld from its device")
+    ] = "enforce"
+    devices_gateway_mode: Annotated[
+        bool, Field(description="one device connection may speak for several devices, each message with its own key")
+    ] = True
+    devices_notify_offline: Annotated[
+        bool, Field(description="publish $device-update when a device turns Offline by its class's timeout")
+    ] = True
+    devices_offline_check_s: Annotated[
+        Annotated[float, Field(gt=0)] | None,
+        Unsettable,
+        Field(description="seconds between looks for silent devices; unset: within 1 s + 10 % of each timeout"),
+    ] = None
+    devices_self_unblock: Annotated[
+        bool, Field(description="apply `blocked` sent by devices and anonymous callers")
+    ] = False
+    auth_cross_endpoint: Annotated[
+        bool, Field(description="authenticate takes logins on /device and device keys on /client too")
+    ] = False
+
+    # Secrets and accounts
+    admin_login: Annotated[
+        str, Field(min_length=1, max_length=64, description="login of the administrator made at the first start")
+    ] = "dhadmin"
+    admin_password: Annotated[
+        SecretStr | None,
+        Unsettable,
+        Field(description="password of that administrator; unset: generated, and printed once"),
+    ] = None
+    pepper: Annotated[
+        SecretStr | None,
+        Unsettable,
+        Field(description="secret behind the hashes of keys, 32 characters or more; new,old while it is rotated"),
+    ] = None
+    pepper_file: Annotated[
+        Path | None, Unsettable, Field(description="file with that secret; unset: made beside the database")
+    ] = None
+    access_keys_readable: Annotated[
+        bool, Field(description="keep a sealed copy of access keys, so that they can be shown again")
+    ] = False
+    login_lockout_after: Annotated[
+        int, Field(ge=0, description="wrong passwords after which a user is LOCKED_OUT; 0: never, they are slowed down")
+    ] = 0
+    failed_logins_per_minute: Annotated[
+        int,
+        Field(ge=1, description="wrong passwords per account and address block (/24, /64); past it: 401, unchecked"),
+    ] = 5
+    failed_logins_per_block_per_minute: Annotated[
+        int, Field(ge=1, description="wrong passwords per address block over all accounts; past it: 401, unchecked")
+    ] = 60
+    login_last_timeout_ms: Annotated[
+        int, Field(ge=0, description="milliseconds between two updates of a user's lastLogin")
+    ] = 1_000
+    session_timeout_ms: Annotated[
+        int, Field(ge=1_000, description="milliseconds that a session key lives from its last use on; then 401")
+    ] = 1_200_000
+    password_workers: Annotated[
+        int, Field(ge=1, le=64, description="threads that check passwords (64 MiB of memory and ~0.1 s of CPU each)")
+    ] = 2
+    password_queue: Annotated[int, Field(ge=1, description="passwords waiting for a check; past it: 503")] = 64
+
+    # Limits of a connection
+    message_bytes: Annotated[
+        int, Field(ge=30 * KIB, le=64 * MIB, description="bytes of one message, at least 30720; past it: close 1009")
+    ] = 64 * KIB
+    message_bytes_anonymous: Annotated[
+        int,
+        Field(
+            ge=KIB,
+            le=64 * MIB,
+            description="bytes of one message before authentication, at most message_bytes; past it: close 1009",
+        ),
+    ] = 8 * KIB
+    fragments: Annotated[int, Field(ge=1, description="frames of one message; past it: close 1009")] = 64
+    handshake_s: Annotated[
+        float, Field(gt=0, description="seconds to finish an HTTP request or the upgrade; then the socket is closed")
+    ] = 10.0
+    authenticate_client_s: Annotated[
+        float, Field(ge=0, description="seconds to authenticate on /websocket/client; then close 4401. 0: no limit")
+    ] = 10.0
+    authenticate_device_s: Annotated[
+        float, Field(ge=0, description="seconds to authenticate on /websocket/device; then close 4401. 0: no limit")
+    ] = 30.0
+    anonymous_requests: Annotated[
+        int, Field(ge=0, description="requests before authentication; past it: close 4401. 0: no limit")
+    ] = 20
+    websocket_ping_timeout_ms: Annotated[
+        Annotated[int, Field(ge=1_000)] | None,
+        Unsettable,
+        Field(description="longest silence of a peer in milliseconds, then close 1011; unset: pings decide"),
+    ] = None
+    ping_interval_s: Annotated[float, Field(gt=0, description="seconds of silence before the hub pings")] = 30.0
+    ping_timeout_s: Annotated[
+        float, Field(gt=0, description="seconds that any sign of life may take after a ping; then close 1011")
+    ] = 20.0
+    pings_per_s: Annotated[
+        int, Field(ge=1, description="pings that a peer may send per second; past it: close 1008")
+    ] = 10
+    ping_burst: Annotated[int, Field(ge=1, description="pings that a peer may send at once; past it: close 1008")] = 20
+    outbox_bytes: Annotated[
+        int, Field(ge=128 * KIB, description="bytes waiting for one socket; past it: close 4008")
+    ] = MIB
+    outbox_wait_s: Annotated[
+        float, Field(gt=0, description="seconds that the oldest waiting byte of a socket may wait; then close 4008")
+    ] = 10.0
+    write_wait_s: Annotated[
+        float, Field(gt=0, description="seconds without progress on a socket with bytes waiting; then close 4008")
+    ] = 10.0
+    close_wait_s: Annotated[
+        float, Field(gt=0, description="seconds to wait for the peer's close frame; then the socket is cut")
+    ] = 5.0
+    subscriptions_per_connection: Annotated[
+        int, Field(ge=1, description="subscriptions of one connection; past it: error 400")
+    ] = 256
+    devices_per_subscription: Annotated[
+        int, Field(ge=1, description="devices that one subscription may name; past it: error 400")
+    ] = 1_000
+    in_flight_requests: Annotated[
+        int, Field(ge=1, description="requests of one connection waiting for their commit; past it reading pauses")
+    ] = 16
+
+    # Limits of the process
+    connections: Annotated[
+        Annotated[int, Field(ge=1)] | None,
+        Unsettable,
+        Field(description="sockets of one process; past it: 503. Unset: 80 % of the descriptors, at most 16000"),
+    ] = None
+    http_header_bytes: Annotated[
+        int, Field(ge=KIB, le=MIB, description="bytes of an HTTP request's line and headers; past it: 431")
+    ] = 16 * KIB
+    http_headers: Annotated[int, Field(ge=8, le=1_000, description="headers of an HTTP request; past it: 431")] = 64
+    database_wait_s: Annotated[
+        float, Field(gt=0, description="seconds that the database may take; past it: error 503")
+    ] = 5.0
+    device_cache: Annotated[int, Field(ge=1, description="devices kept in memory per process, about 1 KiB each")] = (
+        100_000
+    )
+    change_poll_s: Annotated[
+        float, Field(gt=0, le=0.5, description="seconds between looks for changes made beside the hub, at most 0.5")
+    ] = 0.5
+
+    # The log
+    retention_commands_s: Annotated[
+        int, Field(ge=60, description="seconds that commands are kept; older ones: recovered false on resume")
+    ] = 7 * DAY_S
+    retention_notifications_s: Annotated[
+        int, Field(ge=60, description="seconds that notifications are kept; older ones: recovered false on resume")
+    ] = 24 * HOUR_S
+    retention_rows_per_device: Annotated[
+        int, Field(ge=100, description="messages kept per device and kind; as many open commands: error 429")
+    ] = 10_000
+    replay_page: Annotated[int, Field(ge=1, le=1_000, description="messages of one read of the log, at most 1000")] = (
+        1_000
+    )
+    replays_at_once: Annotated[
+        int, Field(ge=1, description="replays that read the log at the same time; more of them wait")
+    ] = 16
+
+    # Running it
+    drain_s: Annotated[float, Field(ge=0, description="seconds over which a shutdown closes its sockets (1012)")] = 30.0
+    deflate: Annotated[bool, Field(description="permessage-deflate; costs about 64 KiB a connection")] = False
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="least severity that is logged")
+    ] = "info"
+    log_format: Annotated[
+        Literal["auto", "json", "console"], Field(description="auto: json unless the log goes to a terminal")
+    ] = "auto"
+    metrics: Annotated[bool, Field(description="answer GET /metrics")] = True
+
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, _Implied(settings_cls))
+
+    @classmethod
+    def load(
+        cls,
+        command_line: Mapping[str, Any] | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+    ) -> Self:
+        """Read the settings from everywhere.
+
+        Args:
+            command_line: by field name; a None counts as not given.
+            environ: the process's environment unless given.
+            directory: where ``.env`` and ``hub.toml`` may lie; the working directory unless given.
+
+        Raises:
+            SettingsError: with every problem that was found.
+        """
+        places = read_places(
+            cls.model_fields, command_line or {}, os.environ if environ is None else environ, directory or Path()
+        )
+        try:
+            settings = cls(**places.values)
+        except ValidationError as exc:
+            raise SettingsError([*places.problems, *told(exc, places.sources, cls.model_fields)]) from None
+        if places.problems:
+            raise SettingsError(places.problems)
+        settings._sources.update(places.sources)
+        return settings
+
+    def source_of(self, name: str) -> str:
+        """Where a value came from: ``command line``, ``environment``, ``.env``, ``hub.toml``, ``HUB_LIMITS``,
+        ``HUB_COMPAT``, ``default``; or ``given``, by a program that made the settings itself."""
+        if name in self._sources:
+            return self._sources[name]
+        if name not in self.model_fields_set:
+            return "default"
+        if name in LIMITS[self.limits]:
+            return "HUB_LIMITS"
+        return "HUB_COMPAT" if name in COMPAT[self.compat] else "given"
+
+    # --- what follows from the values ---------------------------------------------------------------------------------
+
+    @property
+    def database_path(self) -> Path | None:
+        """The database's file; None: it lives in memory only."""
+        path = self.database_url.removeprefix("sqlite:///")
+        return None if path == ":memory:" else Path(path)
+
+    @property
+    def data_directory(self) -> Path:
+        """Where files beside the database go."""
+        return self.database_path.parent if self.database_path is not None else Path()
+
+    @property
+    def pepper_path(self) -> Path:
+        """The file of the pepper, where no pepper is given outright."""
+        if self.pepper_file is not None:
+            return self.pepper_file
+        return self.database_path.with_suffix(".pepper") if self.database_path is not None else Path("hub.pepper")
+
+    @property
+    def connection_limit(self) -> int:
+        """Sockets that this process takes: the setting, or what its file descriptors allow."""
+        if self.connections is not None:
+            return self.connections
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if descriptors == resource.RLIM_INFINITY:
+            return CONNECTIONS_MAX
+        return max(1, min(CONNECTIONS_MAX, descriptors * 8 // 10))
+
+    @property
+    def tls(self) -> bool:
+        return self.tls_certificate is not None
+
+    def warnings(self) -> list[str]:
+        """What an operator should hear at start: settings that give protection away."""
+        told = []
+        if self.limits == "bench":
+            told.append("HUB_LIMITS=bench: rates are not limited; never run a hub that others can reach like this")
+        if self.compat:
+            told.append(f"HUB_COMPAT={self.compat}: registration, keys and limits are as loose as DeviceHive's")
+        if self.admin_password is not None and _published(self.admin_password):
+            told.append("HUB_ADMIN_PASSWORD is a published password; change it: hub user password")
+        if self.anonymous_registration == "open" and not self.compat:
+            told.append("HUB_ANONYMOUS_REGISTRATION=open: whoever reaches the port may register devices")
+        if self.durability == "queued":
+            told.append("HUB_DURABILITY=queued: a crash may lose notifications that were acknowledged")
+        return told
+
+    # --- what must hold -----------------------------------------------------------------------------------------------
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, url: str) -> str:
+        if not url.startswith("sqlite:///") or url == "sqlite:///":
+            raise ValueError("must be sqlite:///PATH, such as sqlite:///hub.db or sqlite:////var/lib/hub/hub.db")
+        return url
+
+    @field_validator("bus_url")
+    @classmethod
+    def _bus(cls, url: str | None) -> str | None:
+        if url is not None:
+            raise ValueError("must be unset: this version has the in-process bus only")
+        return url
+
+    @field_validator("context_paths")
+    @classmethod
+    def _context_paths(cls, paths: list[str]) -> list[str]:
+        for path in paths:
+            if path and (not path.startswith("/") or path.endswith("/") or set(path) & set(" ?#%")):
+                raise ValueError("each must be empty or like /api, without a slash at its end")
+        return list(dict.fromkeys(paths))
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must be an address like https://hub.example.org")
+        return url.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies(cls, blocks: list[str]) -> list[str]:
+        for block in blocks:
+            try:
+                ip_network(block, strict=False)
+            except ValueError:
+                raise ValueError("each must be an address or a block like 10.0.0.0/8 or fd00::/8") from None
+        return blocks
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in ("http", "https")
+                or not parts.netloc
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError("each must be exactly scheme://host or scheme://host:port; * is not possible")
+        return [origin.lower() for origin in origins]
+
+    @field_validator("tls_certificate", "tls_key")
+    @classmethod
+    def _exists(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_file():
+            raise ValueError("must name a file that exists")
+        return path
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        problems = list(self._disagreements())
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _disagreements(self) -> Iterable[str]:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            yield "HUB_TLS_CERTIFICATE and HUB_TLS_KEY: give both or neither"
+        if self.pepper is not None and self.pepper_file is not None:
+            yield "HUB_PEPPER and HUB_PEPPER_FILE: give one of them"
+        if self.workers > 1 and self.bus_url is None:
+            yield "HUB_WORKERS: must be 1: several workers need a bus between them (HUB_BUS_URL)"
+        if self.admin_password is not None and _published(self.admin_password) and not self.compat:
+            yield "HUB_ADMIN_PASSWORD: must not be a published password; leave it unset and one is generated"
+
+
+class _Implied(PydanticBaseSettingsSource):
+    """What HUB_LIMITS and HUB_COMPAT imply, below everything that was said outright."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        implied = self()
+        return implied.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        given = self.current_state
+        return {
+            **COMPAT.get(str(given.get("compat", "")), {}),
+            **LIMITS.get(str(given.get("limits", "default")), {}),
+        }
+
+
+def _published(password: SecretStr) -> bool:
+    return password.get_secret_value().lower() in PUBLISHED_PASSWORDS

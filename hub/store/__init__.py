@@ -1,0 +1,508 @@
+"""Durable state: entities and the message log. An implementation is done when ``tests/store`` passes on it.
+
+Two interfaces. :class:`Store` is what a gateway talks to, asynchronously: group commits, reads off the loop, replay.
+:class:`Tx` is one transaction seen from inside, synchronously: the rules of an action run against it in the store's own
+thread, so that everything an action changes (entities, messages, the trace for other processes) is committed together
+or not at all. The message log is written through the same door, in the same order.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from protocol.entities import (
+    AccessKey,
+    Device,
+    DeviceClass,
+    EquipmentState,
+    KeyPermission,
+    Network,
+    User,
+)
+from protocol.messages import Command, CommandPatch, Message
+from protocol.names import KeyType, Kind, UserRole, UserStatus
+from protocol.requests import UNSET, SaveEquipment, Unset
+
+T = TypeVar("T")
+
+REPLAY_PAGE = 1_000
+"""How many messages one read of the log returns at most."""
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, frozen=True)
+class Idempotency:
+    """What makes a repetition of an insert recognisable for 24 hours, beside the device.
+
+    Attributes:
+        principal: who asks, as text: ``user:1``, ``key:7``, ``device:42``.
+        action: the action's name.
+        key: what the client chose.
+    """
+
+    principal: str
+    action: str
+    key: str
+
+
+@dataclass(slots=True)
+class Append:
+    """Store a message. Outcome: the message as stored; the earlier one when its idempotency key is known."""
+
+    message: Message
+    idempotency: Idempotency | None = None
+
+
+@dataclass(slots=True)
+class Amend:
+    """Update a command. Outcome: the whole command after the update, or None when the device has no such command."""
+
+    device_id: int
+    device_guid: str
+    command_id: int
+    patch: CommandPatch
+
+
+@dataclass(slots=True)
+class Transact:
+    """Run ``work`` inside the batch's transaction. Outcome: what it returns, or the HubError that it raised.
+
+    ``work`` runs in the store's thread, must not keep the Tx, and is undone alone when it raises.
+    """
+
+    work: "Callable[[Tx], Any]"
+
+
+Write = Append | Amend | Transact
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, frozen=True)
+class Reach:
+    """Which devices a read of the log is about: the union of what is named here.
+
+    A coarse filter for the database; the reader still asks its access about every row.
+    """
+
+    guids: frozenset[str] = frozenset()
+    networks: frozenset[int] = frozenset()
+    groups: frozenset[int] = frozenset()
+
+
+@dataclass(slots=True, frozen=True)
+class LogQuery:
+    """What to read of one kind's log, in ascending id.
+
+    Attributes:
+        after: ids greater than this.
+        newer_than_ms: timestamps greater than this, in milliseconds; None: any.
+        at_ms: instead, timestamps of exactly this millisecond.
+        reach: None: every device.
+        names: None: every name.
+        pending_at_ms: of commands, only those not updated and not expired at this time; None: all.
+        limit: how many messages; capped at ``REPLAY_PAGE``. Ask again after the last id.
+    """
+
+    kind: Kind
+    after: int = 0
+    newer_than_ms: int | None = None
+    at_ms: int | None = None
+    reach: Reach | None = None
+    names: frozenset[str] | None = None
+    pending_at_ms: int | None = None
+    limit: int = REPLAY_PAGE
+
+
+@dataclass(slots=True, frozen=True)
+class Logged:
+    """A message from the log, with where its device is now. Messages of deleted devices are never returned."""
+
+    message: Message
+    network_id: int | None
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(slots=True, frozen=True)
+class Page:
+    """One read of the log.
+
+    Attributes:
+        read_to: the id up to which the log was examined: ``after`` of the next read, even when nothing matched.
+        complete: whether nothing matching was left behind ``read_to`` when the page was read.
+    """
+
+    messages: list[Logged]
+    read_to: int
+    complete: bool
+
+
+@dataclass(slots=True, frozen=True)
+class LoginRecord:
+    """A user as a login needs it. DELETED users are never returned."""
+
+    user: User
+    password_hash: str | None = field(repr=False)
+    password_salt: str | None = field(repr=False)
+    login_attempts: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class DeviceRecord:
+    """A device as the caches keep it."""
+
+    device: Device
+    key_hash: str = field(repr=False)
+
+
+@dataclass(slots=True, frozen=True)
+class KeyRecord:
+    """An access key with its owner."""
+
+    key: AccessKey
+    owner: User
+
+
+@dataclass(slots=True, frozen=True)
+class NewKey:
+    """A key just made. ``secret`` is shown once and never again."""
+
+    key: AccessKey
+    secret: str = field(repr=False)
+
+
+@dataclass(slots=True, frozen=True)
+class Change:
+    """The trace of a committed change of an entity, for other processes and for other parts of this one.
+
+    Attributes:
+        revision: greater than that of any earlier change.
+        entity: ``user`` (also its memberships, links and password), ``key``, ``network``, ``device``, ``class``,
+            ``configuration``.
+        id: the row; None: many of them, drop everything of this kind.
+        guid: of a device.
+    """
+
+    revision: int
+    entity: str
+    id: int | None
+    guid: str | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Changes:
+    """What changed since a revision. ``complete`` is False when older changes are gone: drop every cache then."""
+
+    revision: int
+    changes: tuple[Change, ...]
+    complete: bool = True
+
+
+@dataclass(slots=True, frozen=True)
+class Lane:
+    """What a worker needs to know before it may give its first id.
+
+    Attributes:
+        mark: no id above this was ever given out; the first new one must be greater.
+        last_id: the greatest id in the log.
+        last_timestamp_ms: the greatest timestamp in the log.
+    """
+
+    number: int
+    mark: int
+    last_id: int
+    last_timestamp_ms: int
+
+
+@dataclass(slots=True, frozen=True)
+class Lost:
+    """Ids (exclusive at both ends) that may have been seen by a subscriber and are not in the log.
+
+    Only a crash with ``HUB_DURABILITY=queued`` leaves such a range.
+    """
+
+    after: int
+    before: int
+
+
+class Tx(Protocol):
+    """One transaction, from inside. Synchronous; every change leaves a :class:`Change` behind.
+
+    Reads return entities as they are inside this transaction. ``UNSET`` arguments leave a column as it is. Writes raise
+    ``Conflict`` where a uniqueness rule fails; lengths and presence are the caller's to check.
+    """
+
+    # Users
+    def user(self, user_id: int) -> User | None: ...
+    def user_by_login(self, login: str) -> User | None: ...
+    def users(self) -> list[User]: ...
+    def active_administrators(self) -> int: ...
+    def insert_user(
+        self,
+        *,
+        login: str,
+        role: UserRole,
+        status: UserStatus = UserStatus.ACTIVE,
+        password_hash: str | None = None,
+        password_salt: str | None = None,
+        data: Any = None,
+    ) -> User: ...
+    def update_user(
+        self,
+        user_id: int,
+        *,
+        login: str | Unset = UNSET,
+        role: UserRole | Unset = UNSET,
+        status: UserStatus | Unset = UNSET,
+        data: Any = UNSET,
+    ) -> None: ...
+    def set_password(self, user_id: int, *, password_hash: str | None, ends_sessions: bool = True) -> None:
+        """Replace the password. ``ends_sessions=False`` is for re-hashing the same password."""
+
+    def record_login(self, user_id: int, *, now_ms: int | None, login_attempts: int) -> None:
+        """Keep login statistics: ``now_ms`` becomes the last login (None: unchanged). Leaves no Change."""
+
+    def delete_user(self, user_id: int) -> bool:
+        """Delete a user with memberships, links and access keys. Returns whether there was one."""
+
+    # Networks
+    def network(self, network_id: int) -> Network | None: ...
+    def network_by_name(self, name: str) -> Network | None: ...
+    def networks(self) -> list[Network]: ...
+    def insert_network(self, *, name: str, key: str | None = None, description: str | None = None) -> Network: ...
+    def update_network(
+        self,
+        network_id: int,
+        *,
+        name: str | Unset = UNSET,
+        key: str | None | Unset = UNSET,
+        description: str | None | Unset = UNSET,
+    ) -> None: ...
+    def delete_network(self, network_id: int) -> bool:
+        """Delete a network with its devices. Returns whether there was one."""
+
+    def add_member(self, user_id: int, network_id: int) -> None:
+        """Make a user a member of a network. Idempotent."""
+
+    def remove_member(self, user_id: int, network_id: int) -> None: ...
+
+    # Device classes
+    def device_class(self, name: str, version: str) -> DeviceClass | None: ...
+    def device_classes(self) -> list[DeviceClass]: ...
+    def insert_class(
+        self,
+        *,
+        name: str,
+        version: str,
+        is_permanent: bool = False,
+        offline_timeout_s: int | None = None,
+        data: Any = None,
+    ) -> DeviceClass: ...
+    def update_class(
+        self,
+        class_id: int,
+        *,
+        is_permanent: bool | Unset = UNSET,
+        offline_timeout_s: int | None | Unset = UNSET,
+        data: Any = UNSET,
+    ) -> None: ...
+    def replace_equipment(self, class_id: int, equipment: Sequence[SaveEquipment]) -> None:
+        """Replace the whole set; every piece gets a new id. Codes must be distinct (the caller checks)."""
+
+    # Devices
+    def device(self, guid: str) -> Device | None: ...
+    def devices(self, *, after: str = "", limit: int = 1_000) -> list[Device]:
+        """Devices in order of their guid, strictly after ``after``."""
+
+    def device_key_matches(self, device_id: int, key: str) -> bool: ...
+    def insert_device(
+        self,
+        *,
+        guid: str,
+        key: str,
+        name: str,
+        class_id: int,
+        network_id: int | None = None,
+        status: str | None = None,
+        data: Any = None,
+        is_blocked: bool = False,
+    ) -> Device: ...
+    def update_device(
+        self,
+        device_id: int,
+        *,
+        key: str | Unset = UNSET,
+        name: str | Unset = UNSET,
+        status: str | None | Unset = UNSET,
+        data: Any = UNSET,
+        network_id: int | None | Unset = UNSET,
+        class_id: int | Unset = UNSET,
+        is_blocked: bool | Unset = UNSET,
+    ) -> None: ...
+    def delete_device(self, guid: str) -> bool: ...
+    def equipment_states(self, device_id: int) -> list[EquipmentState]: ...
+    def put_equipment_state(self, device_id: int, state: EquipmentState) -> None:
+        """Insert or replace the state of one piece of equipment. Leaves no Change."""
+
+    # Links: owner and target are (type, row id), as in ("user", 5) and ("device", 8).
+    def add_link(self, owner: tuple[str, int], target: tuple[str, int]) -> None:
+        """Let the owner reach the target. Idempotent."""
+
+    def remove_link(self, owner: tuple[str, int], target: tuple[str, int]) -> None: ...
+
+    # Access keys
+    def key(self, key_id: int) -> AccessKey | None: ...
+    def keys(self, user_id: int | None = None) -> list[AccessKey]: ...
+    def insert_key(
+        self,
+        *,
+        user_id: int,
+        label: str,
+        permissions: Sequence[KeyPermission],
+        type: KeyType = KeyType.DEFAULT,  # noqa: A002
+        expires_ms: int | None = None,
+    ) -> NewKey:
+        """Make a key of 32 random bytes in base64. Only its keyed hash and its first six characters are stored, and a
+        sealed copy where the store was told that keys are readable."""
+
+    def update_key(
+        self,
+        key_id: int,
+        *,
+        label: str | Unset = UNSET,
+        permissions: Sequence[KeyPermission] | Unset = UNSET,
+        type: KeyType | Unset = UNSET,  # noqa: A002
+        expires_ms: int | None | Unset = UNSET,
+    ) -> None: ...
+    def delete_key(self, key_id: int) -> bool: ...
+    def readable_key(self, key_id: int) -> str | None:
+        """The key itself, where a sealed copy was kept; None where not."""
+
+    # Configuration rows that an administrator wrote
+    def configuration(self) -> dict[str, str]: ...
+    def put_configuration(self, name: str, value: str) -> None: ...
+    def delete_configuration(self, name: str) -> None: ...
+
+    # Messages that belong to the change
+    def append(self, message: Message, device: Device, idempotency: Idempotency | None = None) -> None:
+        """Store a message in this transaction. Its id must have been given before the transaction was queued.
+
+        ``device`` is its device as this transaction leaves it.
+        """
+
+    def repeated(self, device_id: int, idempotency: Idempotency) -> Message | None:
+        """The message that an earlier insert with the same idempotency key has stored."""
+
+    def appended(self) -> list[tuple[Message, Device]]:
+        """The messages that this piece of work has stored, with their devices: whoever commits it publishes them."""
+
+    def changes(self) -> "list[Change]":
+        """The changes that this piece of work has left so far, in the order of their revisions."""
+
+    # Activity
+    def touch(self, activity: Sequence[tuple[int, int]]) -> None:
+        """Remember (device id, milliseconds since 1970) as last activity; never moves it back. Leaves no Change."""
+
+    def forget_activity(self, device_id: int) -> None: ...
+
+
+class Store(Protocol):
+    """Durable state of the hub, as one worker uses it.
+
+    Every method raises ``StoreUnavailable`` when the database does not answer within the configured time; of a write
+    it is then unknown whether it happened.
+    """
+
+    async def open(self) -> None:
+        """Connect, and bring the schema up to date. Called once, before anything else."""
+
+    async def close(self) -> None:
+        """Finish what is queued and let go of the database. Calling it twice is harmless."""
+
+    # Writing
+    async def write(self, batch: Sequence[Write]) -> list[Any]:
+        """Carry out a batch in its order and commit it once; returns when it is durable.
+
+        Returns:
+            One outcome per write, in order. A HubError stands for the one write that failed with it; the others hold.
+        """
+        ...
+
+    async def transact(self, work: Callable[[Tx], T]) -> T:
+        """Run one piece of work in a transaction of its own; raises what it raises."""
+        ...
+
+    # Looking up; each is one indexed read
+    async def find_login(self, login: str) -> LoginRecord | None: ...
+    async def find_user(self, user_id: int) -> User | None: ...
+    async def find_key(self, secret: str) -> KeyRecord | None:
+        """The key with this secret, whatever its state; the caller checks expiry and owner."""
+        ...
+
+    async def find_key_by_id(self, key_id: int) -> KeyRecord | None: ...
+    async def find_device(self, guid: str) -> DeviceRecord | None: ...
+    def key_matches(self, key: str, key_hash: str) -> bool:
+        """Whether a device key is the one that was hashed. Constant time; no I/O."""
+        ...
+
+    # The log
+    async def read(self, query: LogQuery) -> Page: ...
+    async def command(self, device_id: int, command_id: int) -> Command | None: ...
+    async def pruned_to(self, kind: Kind, reach: Reach | None) -> int:
+        """The id up to which retention may have removed messages of these devices; 0: nothing was ever removed."""
+        ...
+
+    async def lost(self) -> list[Lost]: ...
+    async def prune(self, kind: Kind, *, before_ms: int, per_device: int, limit: int = 1_000) -> int:
+        """Remove up to ``limit`` messages that are older than ``before_ms`` or beyond the newest ``per_device`` of their
+        device, oldest first. A command that is neither updated nor expired goes by age only.
+
+        Returns:
+            How many went; as many as ``limit``: ask again.
+        """
+        ...
+
+    # Ids
+    async def open_lane(self, number: int, *, queued: bool) -> Lane:
+        """Take a lane. ``queued`` says that this run may let ids be seen before they are stored: if the run before did
+        so and did not end with :meth:`close_lane`, the range it may have lost is recorded for :meth:`lost`."""
+        ...
+
+    async def reserve(self, number: int, mark: int) -> None:
+        """Promise durably that ids up to ``mark`` may be given out."""
+        ...
+
+    async def close_lane(self, number: int) -> None:
+        """The run ends in good order: everything that was seen is stored."""
+        ...
+
+    # Changes
+    async def changes(self, after: int) -> Changes:
+        """What changed after a revision; -1: just the present revision."""
+        ...
+
+    # Duties
+    async def overdue(self, now_ms: int, *, limit: int = 1_000) -> list[Device]:
+        """Devices whose class has an offline timeout that has passed since their last activity, and whose status is
+        not ``Offline`` yet."""
+        ...
+
+    async def shortest_offline_timeout(self) -> int | None:
+        """The smallest offline timeout of any class, in seconds; None: no class has one."""
+        ...
+
+    async def delete_expired_keys(self, before_ms: int) -> int: ...
+    async def backup(self, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
+        """Copy the whole database to a new file while it is in use; ``progress`` gets (pages left, pages in all)."""
+        ...
+
+    async def check(self) -> dict[str, Any]:
+        """What ``hub doctor`` shows: kind, version, place, size in bytes, schema revision, integrity."""
+        ...
+
+
+Opener = Callable[[], Awaitable[Store]]

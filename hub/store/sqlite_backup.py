@@ -1,0 +1,61 @@
+"""A copy of a SQLite database that is in use."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from hub.store.sqlite_connect import connect_reader
+
+PAGES_AT_ONCE = 512
+
+
+def copy(path: Path, target: Path, progress: Callable[[int, int], None]) -> None:
+    """Copy the database as it is at this moment, whatever is written meanwhile.
+
+    The copy has its name only when it is complete and on disk. Beside the copy stands nothing else; the pepper, without
+    which its keys cannot be recognised, is a file of its own and not copied.
+
+    Args:
+        progress: gets (pages left, pages in all) after every step, in this thread.
+
+    Raises:
+        FileExistsError: there is something at ``target``.
+    """
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    _refuse_existing(target)
+    os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        _copy_pages(path, draft, progress)
+        _refuse_existing(target)
+        draft.rename(target)
+        _sync(target.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _copy_pages(path: Path, draft: Path, progress: Callable[[int, int], None]) -> None:
+    source, copied = connect_reader(path, busy_timeout_s=5), sqlite3.connect(draft, isolation_level=None)
+    try:
+        # A transaction of our own holds the state of this moment; without it every commit would begin the copy anew.
+        source.execute("BEGIN")
+        source.execute("SELECT 1 FROM sqlite_master").fetchone()
+        source.backup(copied, pages=PAGES_AT_ONCE, progress=lambda _, left, pages: progress(left, pages))
+        copied.execute("PRAGMA journal_mode = DELETE")  # so that the copy is one file
+    finally:
+        source.close()
+        copied.close()
+    _sync(draft)
+
+
+def _refuse_existing(target: Path) -> None:
+    if target.exists():
+        raise FileExistsError(f"{target} exists already; a backup never replaces a file")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,178 @@
+"""Writing the message log on SQLite.
+
+SQLite gives the GIL up at every step of a statement and, beside a busy event loop, waits a switch interval to get it
+back: a row at a time costs milliseconds a row. So every batch is one statement that gets all of its rows as one JSON
+text (``benchmarks/log.py`` has the figures).
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+
+from hub.store import Amend, Idempotency
+from hub.store.schema import REPEATABLE_MS
+from protocol.messages import Command, Message, Notification
+from protocol.names import Kind
+
+TABLES = {Kind.NOTIFICATION: "notification", Kind.COMMAND: "command"}
+
+_SHARED_COLUMNS = ("id", "device_id", "name", "timestamp_ms", "parameters")
+_COMMAND_COLUMNS = (*_SHARED_COLUMNS, "user_id", "lifetime_s", "expires_ms", "status", "result", "updated")
+
+
+def _insert(table: str, columns: Sequence[str]) -> str:
+    """Insert a JSON array of rows; a known id is passed over, so that appending may be repeated."""
+    values = ", ".join(f"json_extract(value, '$[{place}]')" for place in range(len(columns)))
+    return f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) SELECT {values} FROM json_each(?)"  # noqa: S608
+
+
+_APPEND = {
+    Kind.NOTIFICATION: _insert("notification", _SHARED_COLUMNS),
+    Kind.COMMAND: _insert("command", _COMMAND_COLUMNS),
+}
+
+_TOUCH = """
+    INSERT INTO activity (device_id, last_active_ms)
+    SELECT device.id, max(json_extract(value, '$[1]'))
+    FROM json_each(?) JOIN device ON device.id = json_extract(value, '$[0]')
+    WHERE true GROUP BY device.id
+    ON CONFLICT (device_id) DO UPDATE SET last_active_ms = excluded.last_active_ms
+    WHERE excluded.last_active_ms > activity.last_active_ms
+"""
+
+_KNOWN = """
+    SELECT message_id, kind, created_ms, (SELECT guid FROM device WHERE device.id = device_id) FROM idempotency
+    WHERE principal = ? AND device_id = ? AND action = ? AND key = ? AND created_ms > ?
+"""
+_REMEMBER = "INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+# CAST: what is stored as text comes back as bytes, without decoding.
+NOTIFICATION_SELECT = "id, device_id, name, timestamp_ms, CAST(parameters AS BLOB)"
+COMMAND_SELECT = (
+    "id, device_id, name, timestamp_ms, user_id, CAST(parameters AS BLOB), lifetime_s, status, "
+    "CAST(result AS BLOB), updated"
+)
+
+
+class SqliteLog:
+    """The log, for the one connection that writes it. Every method is one step of the caller's transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def append(self, messages: Sequence[Message]) -> None:
+        """Store messages of one kind in one statement."""
+        kind = messages[0].kind
+        rows = orjson.dumps([_ROW[kind](message) for message in messages]).decode()
+        self._connection.execute(_APPEND[kind], (rows,))
+
+    def append_once(self, message: Message, idempotency: Idempotency) -> Message:
+        """Store a message unless its idempotency key has made one already: then that one is the outcome."""
+        since_ms = message.timestamp_ms - REPEATABLE_MS
+        repeated = self.repeated(message.device_id, idempotency, since_ms=since_ms)
+        if repeated is not None:
+            return repeated
+        self.append([message])
+        self.remember(message, idempotency)
+        return message
+
+    def remember(self, message: Message, idempotency: Idempotency) -> None:
+        """Keep which message an idempotency key has made."""
+        key = (idempotency.principal, message.device_id, idempotency.action, idempotency.key)
+        self._connection.execute(_REMEMBER, (*key, message.id, int(message.kind), message.timestamp_ms))
+
+    def repeated(self, device_id: int, idempotency: Idempotency, *, since_ms: int) -> Message | None:
+        """The message that an idempotency key has made after a time. Where retention has removed it since, only its
+        id, device and timestamp are still known, which is what an answer needs of it."""
+        key = (idempotency.principal, device_id, idempotency.action, idempotency.key)
+        known = self._connection.execute(_KNOWN, (*key, since_ms)).fetchone()
+        if known is None:
+            return None
+        message_id, kind, created_ms, guid = known
+        bare = Notification if kind == Kind.NOTIFICATION else Command
+        return self._find(Kind(kind), message_id, guid or "") or bare(message_id, device_id, guid or "", "", created_ms)
+
+    def amend(self, amend: Amend) -> Command | None:
+        """Update a command. Returns it as it is afterwards, or None when the device has no such command."""
+        settings, values = ["updated = 1"], []
+        for name in sorted(amend.patch.members):  # sorted: as few different statements as possible
+            value = amend.patch.members[name]
+            settings.append(_SETTING[name])
+            values.extend([value.decode() if isinstance(value, bytes) else value] * _SETTING[name].count("?"))
+        statement = (
+            f"UPDATE command SET {', '.join(settings)} WHERE id = ? AND device_id = ? "  # noqa: S608
+            f"RETURNING {COMMAND_SELECT}"
+        )
+        found = self._connection.execute(statement, (*values, amend.command_id, amend.device_id)).fetchall()
+        return to_command(found[0], amend.device_guid) if found else None
+
+    def touch(self, activity: Sequence[tuple[int, int]]) -> None:
+        """Move the last activity of devices forward, in one statement."""
+        self._connection.execute(_TOUCH, (orjson.dumps(list(activity)).decode(),))
+
+    def _find(self, kind: Kind, message_id: int, guid: str) -> Message | None:
+        columns = NOTIFICATION_SELECT if kind is Kind.NOTIFICATION else COMMAND_SELECT
+        statement = f"SELECT {columns} FROM {TABLES[kind]} WHERE id = ?"  # noqa: S608
+        row = self._connection.execute(statement, (message_id,)).fetchone()
+        return None if row is None else to_message(kind, row, guid)
+
+
+_SETTING = {
+    "name": "name = ?",
+    "parameters": "parameters = ?",
+    "lifetime_s": "lifetime_s = ?, expires_ms = CASE WHEN ? > 0 THEN timestamp_ms + ? * 1000 END",
+    "status": "status = ?",
+    "result": "result = ?",
+}
+"""What each member of a patch sets. The end of a lifetime counts from the insertion, however late the update."""
+
+
+def _notification_row(message: Any) -> tuple[Any, ...]:
+    return (message.id, message.device_id, message.name, message.timestamp_ms, message.parameters.decode())
+
+
+def _command_row(command: Any) -> tuple[Any, ...]:
+    return (
+        *_notification_row(command),
+        command.user_id,
+        command.lifetime_s,
+        command.expires_ms(),
+        command.status,
+        command.result.decode(),
+        command.updated,
+    )
+
+
+_ROW: dict[Kind, Callable[[Any], tuple[Any, ...]]] = {
+    Kind.NOTIFICATION: _notification_row,
+    Kind.COMMAND: _command_row,
+}
+
+
+def to_message(kind: Kind, row: Sequence[Any], guid: str) -> Message:
+    """A message from a row of its kind's select."""
+    return to_notification(row, guid) if kind is Kind.NOTIFICATION else to_command(row, guid)
+
+
+def to_notification(row: Sequence[Any], guid: str) -> Notification:
+    number, device_id, name, timestamp_ms, parameters = row
+    return Notification(number, device_id, guid, name, timestamp_ms, parameters)
+
+
+def to_command(row: Sequence[Any], guid: str) -> Command:
+    number, device_id, name, timestamp_ms, user_id, parameters, lifetime_s, status, result, updated = row
+    return Command(
+        id=number,
+        device_id=device_id,
+        device_guid=guid,
+        name=name,
+        timestamp_ms=timestamp_ms,
+        user_id=user_id,
+        parameters=parameters,
+        lifetime_s=lifetime_s,
+        status=status,
+        result=result,
+        updated=bool(updated),
+    )

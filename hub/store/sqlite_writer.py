@@ -1,0 +1,133 @@
+"""The one connection that writes to a SQLite file, as its thread uses it."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from hub.store import Amend, Append, Transact, Tx, Write
+from hub.store.entities import Entities
+from hub.store.secrets import Secrets
+from hub.store.sqlite_connect import connect_writer, is_unavailable, migrate, transaction, wrap
+from hub.store.sqlite_log import SqliteLog
+from protocol.messages import Message
+from protocol.names import Kind
+
+T = TypeVar("T")
+
+_KEYS_AT_ONCE = 200
+
+
+class SqliteWriter:
+    """Batches, transactions and statements. Each is durable when it returns, and has done nothing when it raises."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        wrapped: Connection,
+        *,
+        secrets: Secrets,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._connection = connection
+        self._wrapped = wrapped
+        self._log = SqliteLog(connection)
+        self._secrets = secrets
+        self._now_ms = now_ms
+
+    @classmethod
+    def connect(
+        cls, path: Path, *, busy_timeout_s: float, secrets: Secrets, now_ms: Callable[[], int]
+    ) -> "SqliteWriter":
+        """Open the file and bring its schema up to date.
+
+        Raises:
+            CannotOpen: it cannot be used.
+        """
+        connection = connect_writer(path, busy_timeout_s=busy_timeout_s)
+        try:
+            wrapped = wrap(connection)
+            migrate(connection, wrapped, path)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection, wrapped, secrets=secrets, now_ms=now_ms)
+
+    def close(self) -> None:
+        self._wrapped.close()
+        self._wrapped.engine.dispose()  # closes the connection
+
+    def write(self, batch: Sequence[Write]) -> list[Any]:
+        """Carry out a batch in its order. Returns one outcome per write; an exception is one's own outcome."""
+        messages = _plain_messages(batch)
+        if messages is not None:
+            self._log.append(messages)  # one statement is a transaction already
+            return messages
+        with transaction(self._connection):
+            return self._in_order(batch)
+
+    def transact(self, work: Callable[[Tx], T]) -> T:
+        with transaction(self._connection):
+            return work(self._tx())
+
+    def change(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run statements, which begin a transaction themselves if there are several."""
+        return work(self._connection)
+
+    def delete_expired_keys(self, before_ms: int) -> tuple[int, bool]:
+        """Delete some keys that expired before a time. Returns how many, and whether there may be more."""
+        with transaction(self._connection):
+            gone = self._tx().delete_expired_keys(before_ms, limit=_KEYS_AT_ONCE)
+        return gone, gone == _KEYS_AT_ONCE
+
+    def _tx(self) -> Entities:
+        return Entities(self._wrapped, log=self._log, secrets=self._secrets, now_ms=self._now_ms)
+
+    def _in_order(self, batch: Sequence[Write]) -> list[Any]:
+        outcomes: list[Any] = []
+        for kind, writes in groupby(batch, key=_plain_kind):
+            if kind is None:
+                outcomes.extend(self._one(write) for write in writes)
+            else:
+                messages = [write.message for write in writes if isinstance(write, Append)]
+                self._log.append(messages)
+                outcomes.extend(messages)
+        return outcomes
+
+    def _one(self, write: Write) -> Any:
+        if isinstance(write, Amend):
+            return self._log.amend(write)
+        if isinstance(write, Transact):
+            return self._isolated(write.work)
+        assert write.idempotency is not None, "plain appends go in runs"
+        return self._log.append_once(write.message, write.idempotency)
+
+    def _isolated(self, work: Callable[[Tx], Any]) -> Any:
+        """Run a piece of work so that its failure undoes nothing but itself."""
+        self._connection.execute("SAVEPOINT work")
+        try:
+            outcome = work(self._tx())
+        except Exception as exc:  # whatever it is, it is the outcome of this work and of no other
+            if is_unavailable(exc) or not self._connection.in_transaction:
+                raise
+            self._connection.execute("ROLLBACK TO work")
+            outcome = exc
+        self._connection.execute("RELEASE work")
+        return outcome
+
+
+def _plain_kind(write: Write) -> Kind | None:
+    """The kind of a plain append; None for everything else."""
+    return write.message.kind if isinstance(write, Append) and write.idempotency is None else None
+
+
+def _plain_messages(batch: Sequence[Write]) -> list[Message] | None:
+    """The messages of a batch that is nothing but plain appends of one kind; otherwise None."""
+    kind = _plain_kind(batch[0]) if batch else None
+    if kind is None:
+        return None
+    messages = [write.message for write in batch if isinstance(write, Append) and _plain_kind(write) is kind]
+    return messages if len(messages) == len(batch) else None

@@ -1,0 +1,110 @@
+"""What all sockets of a worker share: the gateway, the limits, the timer wheel, the counters."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hub.core.connection import ConnectionLimits
+from hub.gateway import Gateway
+from hub.web.addresses import Proxies
+from hub.web.wheel import Wheel
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeLimits:
+    """Bounds of sockets; each is a setting of the same name. Seconds, bytes, counts."""
+
+    message_bytes: int = 65_536
+    message_bytes_anonymous: int = 8_192
+    fragments: int = 64
+    handshake_s: float = 10.0
+    authenticate_client_s: float = 10.0
+    authenticate_device_s: float = 30.0
+    ping_interval_s: float = 30.0
+    ping_timeout_s: float = 20.0
+    silence_s: float | None = None
+    pings_per_s: int = 10
+    ping_burst: int = 20
+    write_wait_s: float = 10.0
+    close_wait_s: float = 5.0
+    in_flight_requests: int = 16
+    header_bytes: int = 16_384
+    headers: int = 64
+    connections: int = 16_000
+
+    def step_s(self) -> float:
+        """How fine the timer wheel has to be: a second, or a fifth of the shortest time there is to keep."""
+        times = (
+            self.handshake_s,
+            self.authenticate_client_s,
+            self.authenticate_device_s,
+            self.ping_interval_s,
+            self.ping_timeout_s,
+            self.silence_s or 0,
+            self.write_wait_s,
+            self.close_wait_s,
+        )
+        return max(0.02, min(1.0, *(seconds / 5 for seconds in times if seconds)))
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened at the edge since the start."""
+
+    accepted: int = 0
+    refused: Counter[int] = field(default_factory=Counter)
+    received: int = 0
+    written_bytes: int = 0
+    writes: int = 0
+    closes: Counter[int] = field(default_factory=Counter)
+
+
+class Stalled(Protocol):
+    """A socket whose transport holds bytes that the peer has not read yet."""
+
+    def is_stalled(self, now_s: float) -> bool:
+        """Whether it still has to be looked at; closes the socket when its time is over."""
+        ...
+
+
+class Edge:
+    """The shared part of every socket.
+
+    Args:
+        context_paths: the prefixes of ``/websocket/…``.
+        allowed_origins: origins besides the own host from which a browser's stored Basic credentials count.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        limits: EdgeLimits = EdgeLimits(),
+        connection_limits: ConnectionLimits = ConnectionLimits(),
+        context_paths: Sequence[str] = ("/api", "/dh", ""),
+        allowed_origins: Sequence[str] = (),
+        proxies: Proxies | None = None,
+        deflate: bool = False,
+    ) -> None:
+        self.gateway = gateway
+        self.limits = limits
+        self.connection_limits = connection_limits
+        self.context_paths = tuple(context_paths)
+        self.allowed_origins = frozenset(origin.lower().rstrip("/") for origin in allowed_origins)
+        self.proxies = proxies or Proxies(())
+        self.deflate = deflate
+        self.wheel = Wheel(step_s=limits.step_s())
+        self.counters = Counters()
+        self.draining = False
+        self.started_s = time.monotonic()
+        self.stalled: dict[Stalled, None] = {}
+        self.wheel.sweep(self)
+
+    def tick(self, now_s: float) -> float | None:
+        """At every step of the wheel: look at the sockets whose peers are behind with reading."""
+        for socket in list(self.stalled):
+            if not socket.is_stalled(now_s):
+                self.stalled.pop(socket, None)
+        return None

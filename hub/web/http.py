@@ -1,0 +1,111 @@
+"""HTTP connections: uvicorn's protocol with deadlines and bounds of its own, and the door to WebSockets."""
+
+import asyncio
+from typing import Any, cast
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from hub.web.edge import Edge
+from hub.web.socket import Socket
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One HTTP connection. uvicorn waits for headers without end; this does not, and it takes only so many of them."""
+
+    def __init__(
+        self,
+        edge: Edge,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._edge = edge
+        self._in_head = True
+        self._head_bytes = 0
+        self._since_s = edge.wheel.now_s
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast(asyncio.Transport, transport))
+        self._edge.wheel.add(self, self._edge.limits.handshake_s)
+
+    def tick(self, now_s: float) -> float | None:
+        """Close a connection whose request head does not come to its end."""
+        if self.parser is None or self.transport.is_closing() or self.transport.get_protocol() is not self:
+            return None
+        left_s = self._since_s + self._edge.limits.handshake_s - now_s
+        if self._in_head and left_s <= 0:
+            self.transport.abort()
+            return None
+        return max(left_s, 0.0) if self._in_head else self._edge.limits.handshake_s
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        if self._in_head:
+            self._head_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._should_upgrade():
+                self._upgrade(data[upgrade.args[0] :])
+            else:
+                self._refuse(400, "Only WebSocket upgrades are known here")
+        except httptools.HttpParserError:
+            self._refuse(400, "Invalid HTTP request received.")
+        else:
+            if self._in_head and self._head_bytes > self._edge.limits.header_bytes:
+                self._refuse(431, f"At most {self._edge.limits.header_bytes} bytes of headers")
+
+    def _should_upgrade_to_ws(self) -> bool:
+        return True
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+        self._since_s = self._edge.wheel.now_s
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        if len(self.headers) > self._edge.limits.headers and not self.transport.is_closing():
+            self._refuse(431, f"At most {self._edge.limits.headers} headers")
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head_bytes = 0
+        if self.transport.is_closing():
+            return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    def _refuse(self, status: int, text: str) -> None:
+        """Answer without an application, and close."""
+        self._edge.counters.refused[status] += 1
+        reason = {400: b"Bad Request", 431: b"Request Header Fields Too Large"}[status]
+        body = text.encode() + b"\n"
+        self.transport.write(
+            b"HTTP/1.1 %d %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
+            b"connection: close\r\n\r\n%b" % (status, reason, len(body), body)
+        )
+        self.transport.close()
+
+    def _upgrade(self, rest: bytes) -> None:
+        """Hand the transport over to a WebSocket."""
+        if self.transport.is_closing():
+            return
+        lines = [b"%b %b HTTP/1.1" % (self.parser.get_method(), self.url)]
+        lines += [b"%b: %b" % header for header in self.headers]
+        self.connections.discard(self)
+        socket = Socket(self._edge, self.transport)
+        self.transport.set_protocol(socket)
+        socket.open(b"\r\n".join(lines) + b"\r\n\r\n", rest)

@@ -1,0 +1,93 @@
+"""What the process says of itself in numbers, read off its state when somebody asks: nothing is counted per message."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from hub.web.edge import Edge
+from protocol.version import __version__
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class HubCollector(Collector):
+    """Reads a worker's state at every scrape. Names begin with ``hub_``; sizes are bytes, times seconds."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+
+    def collect(self) -> Iterator[Metric]:
+        info = GaugeMetricFamily("hub_info", "Version of the hub", labels=["version"])
+        info.add_metric([__version__], 1)
+        yield info
+        yield from self._gauges()
+        yield from self._counters()
+
+    def _gauges(self) -> Iterator[Metric]:
+        gateway = self._edge.gateway
+        values = {
+            "hub_connections": ("Open WebSocket connections", len(gateway)),
+            "hub_connections_limit": ("Most connections this process takes", self._edge.limits.connections),
+            "hub_connections_stale": ("Connections whose rights are being read anew", gateway.rights.stale),
+            "hub_sockets_stalled": ("Sockets whose peers are behind with reading", len(self._edge.stalled)),
+            "hub_replays": ("Replays under way", len(gateway.replays)),
+            "hub_log_pending_writes": ("Writes waiting for their commit", len(gateway.commits)),
+            "hub_device_cache_entries": ("Devices in the cache", len(gateway.devices)),
+            "hub_position": ("Id of the newest published message", gateway.fan_out.position),
+            "hub_draining": ("Whether the process shuts down", int(self._edge.draining)),
+            "hub_resident_memory_bytes": ("Resident memory of the process", resident_bytes()),
+        }
+        for name, (text, value) in values.items():
+            yield GaugeMetricFamily(name, text, value=value)
+
+    def _counters(self) -> Iterator[Metric]:
+        edge, gateway = self._edge, self._edge.gateway
+        values = {
+            "hub_connections_accepted": ("Handshakes that succeeded", edge.counters.accepted),
+            "hub_messages_received": ("Messages that peers sent", edge.counters.received),
+            "hub_deliveries": ("Messages x subscriptions pushed", gateway.fan_out.deliveries),
+            "hub_socket_writes": ("Writes to sockets", edge.counters.writes),
+            "hub_socket_written_bytes": ("Bytes written to sockets", edge.counters.written_bytes),
+            "hub_log_batches": ("Group commits", gateway.commits.batches),
+            "hub_log_writes": ("Writes committed", gateway.commits.writes),
+            "hub_log_failures": ("Group commits that failed", gateway.commits.failures),
+            "hub_devices_turned_offline": ("Devices set Offline for their silence", gateway.duties.turned_offline),
+        }
+        for name, (text, value) in values.items():
+            yield CounterMetricFamily(name, text, value=value)
+        closes = CounterMetricFamily("hub_connections_closed", "Connections that ended", labels=["code"])
+        for code, count in sorted(edge.counters.closes.items()):
+            closes.add_metric([str(int(code))], count)
+        yield closes
+        refused = CounterMetricFamily("hub_handshakes_refused", "Handshakes and requests refused", labels=["status"])
+        for status, count in sorted(edge.counters.refused.items()):
+            refused.add_metric([str(status)], count)
+        yield refused
+        pruned = CounterMetricFamily("hub_messages_pruned", "Messages removed by retention", labels=["kind"])
+        for kind, count in gateway.duties.pruned.items():
+            pruned.add_metric([kind.name.lower()], count)
+        yield pruned
+
+
+def registry(edge: Edge) -> CollectorRegistry:
+    """The metrics of one worker."""
+    metrics = CollectorRegistry()
+    metrics.register(HubCollector(edge))
+    return metrics
+
+
+def render(metrics: CollectorRegistry) -> bytes:
+    return generate_latest(metrics)
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

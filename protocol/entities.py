@@ -1,0 +1,210 @@
+"""Entities: what the hub knows about users, networks, devices and keys, and the views of them that go on the wire.
+
+Entities are values: nobody changes one after it was made. Secrets are never part of them; the store holds keyed
+hashes of keys and checks passwords itself.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from protocol.names import KeyType, UserRole, UserStatus
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person or program with a login.
+
+    Attributes:
+        networks: ids of the networks that the user is a member of.
+        linked_devices: guids of devices linked to the user directly.
+        linked_groups: ids of groups linked to the user.
+        password_changes: counts changes of the password; a connection that logged in before the last one ends.
+    """
+
+    id: int
+    login: str
+    role: UserRole = UserRole.CLIENT
+    status: UserStatus = UserStatus.ACTIVE
+    last_login_ms: int | None = None
+    data: Any = None
+    networks: frozenset[int] = frozenset()
+    linked_devices: frozenset[str] = frozenset()
+    linked_groups: frozenset[int] = frozenset()
+    password_changes: int = 0
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role is UserRole.ADMIN
+
+    @property
+    def is_active(self) -> bool:
+        return self.status is UserStatus.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Tenancy and enrolment: a device is in at most one, and its members see the devices in it.
+
+    Attributes:
+        key: a shared secret that a registration into the network must repeat; None: it takes no secret.
+    """
+
+    id: int
+    name: str
+    key: str | None = field(default=None, repr=False)
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """A part that devices of a class have."""
+
+    id: int
+    name: str
+    code: str
+    type: str
+    data: Any = None
+
+    def view(self) -> dict[str, Any]:
+        return {"id": self.id, "name": self.name, "code": self.code, "type": self.type, "data": self.data}
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceClass:
+    """What kind of device it is.
+
+    Attributes:
+        offline_timeout_s: seconds of silence after which a device counts as offline; None: never.
+        is_permanent: whether registrations leave the class alone.
+    """
+
+    id: int
+    name: str
+    version: str
+    is_permanent: bool = False
+    offline_timeout_s: int | None = None
+    data: Any = None
+    equipment: tuple[Equipment, ...] = ()
+
+    def view(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "name": self.name,
+            "version": self.version,
+            "isPermanent": self.is_permanent,
+            "offlineTimeout": self.offline_timeout_s,
+            "data": self.data,
+            "equipment": [equipment.view() for equipment in self.equipment],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Something that is connected.
+
+    Attributes:
+        id: the row; never on the wire.
+        guid: what the wire calls ``id``: 1 to 48 characters, chosen by the device.
+        groups: ids of the device's group and that group's ancestors.
+        has_users: whether a user is linked to the device or to one of its groups.
+    """
+
+    id: int
+    guid: str
+    name: str
+    device_class: DeviceClass
+    status: str | None = None
+    data: Any = None
+    network: Network | None = None
+    is_blocked: bool = False
+    groups: tuple[int, ...] = ()
+    has_users: bool = False
+
+    @property
+    def network_id(self) -> int | None:
+        return self.network.id if self.network is not None else None
+
+    def view_for_device(self) -> dict[str, Any]:
+        """The view *device-for-device*: the network without its key."""
+        return self._view(self._network_view())
+
+    def view_in_notification(self) -> dict[str, Any]:
+        """The view of ``$device-add`` and ``$device-update``: the network's key is there and always null."""
+        network = self._network_view()
+        return self._view({**network, "key": None} if network is not None else None)
+
+    def _network_view(self) -> dict[str, Any] | None:
+        if self.network is None:
+            return None
+        return {"id": self.network.id, "name": self.network.name, "description": self.network.description}
+
+    def _view(self, network: dict[str, Any] | None) -> dict[str, Any]:
+        return {
+            "id": self.guid,
+            "name": self.name,
+            "status": self.status,
+            "data": self.data,
+            "network": network,
+            "deviceClass": self.device_class.view(),
+            "isBlocked": self.is_blocked,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPermission:
+    """What narrows an access key. None: no restriction. An empty tuple: nothing is allowed."""
+
+    domains: tuple[str, ...] | None = None
+    subnets: tuple[str, ...] | None = None
+    actions: tuple[str, ...] | None = None
+    network_ids: tuple[int, ...] | None = None
+    device_guids: tuple[str, ...] | None = None
+
+    def view(self) -> dict[str, Any]:
+        return {
+            "domains": _listed(self.domains),
+            "subnets": _listed(self.subnets),
+            "actions": _listed(self.actions),
+            "networkIds": _listed(self.network_ids),
+            "deviceGuids": _listed(self.device_guids),
+        }
+
+
+def _listed(values: tuple[Any, ...] | None) -> list[Any] | None:
+    return None if values is None else list(values)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """A credential that acts for its owner, narrowed by its permissions.
+
+    Attributes:
+        start: the first characters of the key, to recognise it by.
+        expires_ms: milliseconds since 1970; None: never.
+        permissions: any one of them suffices; none at all allows nothing.
+    """
+
+    id: int
+    user_id: int
+    label: str
+    start: str = ""
+    type: KeyType = KeyType.DEFAULT
+    expires_ms: int | None = None
+    permissions: tuple[KeyPermission, ...] = ()
+
+    def expired(self, now_ms: int) -> bool:
+        return self.expires_ms is not None and self.expires_ms <= now_ms
+
+    @property
+    def masked(self) -> str:
+        """What a list shows instead of the key: its start and asterisks, 44 characters as the key has."""
+        return self.start.ljust(44, "*")
+
+
+@dataclass(frozen=True, slots=True)
+class EquipmentState:
+    """The last reported state of one piece of a device's equipment."""
+
+    code: str
+    timestamp_ms: int
+    parameters: Any

@@ -1,0 +1,228 @@
+"""Every error that a peer can be told, as one catalogue.
+
+A :class:`Problem` is a row of the catalogue: the code and text of DeviceHive's wire, and the stable ``reason`` that
+extended mode adds. ``PROBLEM.error(...)`` makes the exception to raise; each surface turns it into its own shape in
+one place.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class HubError(Exception):
+    """Something that the peer asked for cannot be done; the text is meant for the peer.
+
+    Attributes:
+        code: the number on the wire, as HTTP has it.
+        text: the sentence on the wire.
+        reason: kebab-case and stable; extended mode shows it.
+        detail: what refused, by name; extended mode shows it. Never what the caller may not know.
+        retry_after_s: how long to wait before trying again, where waiting helps.
+    """
+
+    def __init__(
+        self,
+        problem: "Problem",
+        text: str,
+        *,
+        detail: Mapping[str, Any] | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(text)
+        self.code = problem.code
+        self.reason = problem.reason
+        self.text = text
+        self.detail = dict(detail) if detail else None
+        self.retry_after_s = retry_after_s
+
+    def members(self, *, extended: bool) -> dict[str, Any]:
+        """The members of an error response, beside the echoed ``action`` and ``requestId``."""
+        members: dict[str, Any] = {"status": "error", "code": self.code, "error": self.text}
+        if extended:
+            members["reason"] = self.reason
+            if self.detail:
+                members["detail"] = self.detail
+            if self.retry_after_s is not None:
+                members["retryAfter"] = self.retry_after_s
+        return members
+
+
+class BadRequest(HubError):
+    """400: the request itself is wrong; sending it again will not help."""
+
+
+class Unauthorized(HubError):
+    """401: not authenticated, or not allowed."""
+
+
+class Forbidden(HubError):
+    """403: understood, and refused."""
+
+
+class NotFound(HubError):
+    """404: absent or invisible; the two are never told apart."""
+
+
+class Conflict(HubError):
+    """409: somebody else changed the same thing."""
+
+
+class LimitReached(HubError):
+    """429: too much, too fast."""
+
+
+class Unavailable(HubError):
+    """500 and 503: our fault; nothing is known to have changed."""
+
+
+class StoreUnavailable(Unavailable):
+    """503: the database did not answer in time. Trying again is safe with an idempotency key."""
+
+
+_CLASSES: dict[int, type[HubError]] = {
+    400: BadRequest,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    429: LimitReached,
+    500: Unavailable,
+    503: Unavailable,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A row of the error catalogue.
+
+    Attributes:
+        code: the number on the wire.
+        text: the sentence on the wire, with ``{placeholders}``.
+        reason: what extended mode calls it.
+        when: when it occurs, for the reader of the catalogue.
+    """
+
+    code: int
+    text: str
+    reason: str
+    when: str = field(compare=False)
+
+    def error(
+        self,
+        *,
+        detail: Mapping[str, Any] | None = None,
+        retry_after_s: float | None = None,
+        **values: object,
+    ) -> HubError:
+        """Make the exception to raise, with the placeholders of the text filled in from ``values``."""
+        text = self.text.format(**values) if values else self.text
+        error = StoreUnavailable if self is STORAGE else _CLASSES[self.code]
+        return error(self, text, detail=detail, retry_after_s=retry_after_s)
+
+
+MALFORMED = Problem(400, "Incorrect JSON syntax", "malformed", "the message is not one object of the codec")
+BAD_PARAMETER = Problem(
+    400, "Invalid request parameters", "bad-parameter", "a member is missing, or has the wrong type or form"
+)
+UNKNOWN_ACTION = Problem(404, "Unknown action requested: {action}", "unknown-action", "no such action")
+NOT_PERMITTED = Problem(401, "Unauthorized", "not-permitted", "the role or the access key does not allow the action")
+NOT_AUTHENTICATED = Problem(401, "Unauthorized", "not-authenticated", "nobody is authenticated")
+BAD_CREDENTIALS = Problem(401, "Invalid credentials", "bad-credentials", "login, key or device key is wrong")
+KEY_EXPIRED = Problem(401, "Unauthorized", "key-expired", "the access key of the connection has expired")
+DEVICE_BLOCKED = Problem(
+    403, "Device with such guid is blocked: {{{guid}}}", "not-permitted", "the connection's device is blocked"
+)
+
+GUID_REQUIRED = Problem(400, "Device guid is wrong or empty", "bad-parameter", "no device is named")
+GUID_REFUSED = Problem(
+    403, "Device guid is wrong or empty", "not-found", "notification/insert: no such device, or not visible"
+)
+DEVICE_NOT_FOUND = Problem(404, "Device with such guid = {guid} not found", "not-found", "absent or invisible")
+DEVICE_NOT_YOURS = Problem(
+    401, "Device with such guid = {guid} not found", "not-found", "device/save on a device that is not yours"
+)
+DEVICES_NOT_FOUND = Problem(
+    403,
+    "Devices with such guids wasn't found: {{[{guids}]}}",
+    "not-found",
+    "command/subscribe names a device that is absent or invisible",
+)
+NAMES_EMPTY = Problem(400, "Names field is required to be nonempty", "bad-parameter", "names without a name")
+
+COMMAND_REQUIRED = Problem(400, "Command is required", "bad-parameter", "no command, or a command without a name")
+COMMAND_ID_REQUIRED = Problem(400, "Command id is required", "bad-parameter", "command/update without commandId")
+COMMAND_NOT_FOUND = Problem(404, "Command with id = {id} not found", "not-found", "no such command of the device")
+
+NOTIFICATION_REQUIRED = Problem(400, "Notification is required", "bad-parameter", "no notification, or no name")
+DEVICE_WITHOUT_NETWORK = Problem(
+    403,
+    "Device with guid = {guid} is not connected to any network",
+    "not-permitted",
+    "the device has neither network, group nor user, so nobody could see the notification",
+)
+RESERVED_NAME = Problem(403, "Reserved notification name", "not-permitted", "only the hub inserts this name")
+EQUIPMENT_PARAMETERS = Problem(
+    400, "equipment notification must have parameters!", "bad-parameter", "equipment without parameters"
+)
+PARAMETERS_NOT_OBJECT = Problem(
+    400, "'parameters' must be JSON Object!", "bad-parameter", "equipment, device-status: not an object"
+)
+EQUIPMENT_CODE = Problem(
+    400,
+    "'equipment' filed must be in notification parameters!",
+    "bad-parameter",
+    "equipment without its code",
+)
+
+DEVICE_EMPTY = Problem(400, "Device is empty", "bad-parameter", "device/save without device")
+DEVICE_KEY_REQUIRED = Problem(400, "Device key is required", "bad-parameter", "device/save without a key")
+DEVICE_NAME_REQUIRED = Problem(400, "Device name is required", "bad-parameter", "device.name is null")
+DEVICE_CLASS_REQUIRED = Problem(400, "Device class is required", "bad-parameter", "device.deviceClass is null")
+NETWORK_KEY = Problem(403, "Incorrect network key value", "not-permitted", "the network's key is missing or wrong")
+NO_NETWORK_ACCESS = Problem(403, "No access to network!", "not-permitted", "the caller is not in the network")
+NO_NETWORK_CREATION = Problem(
+    403,
+    "No permissions to create network!",
+    "not-permitted",
+    "the network is unknown, and the caller may not make one",
+)
+DUPLICATE_EQUIPMENT = Problem(
+    403,
+    "Duplicate equipment entry with code = {code} for device class with id : {id}",
+    "conflict",
+    "two pieces of equipment of a class share a code",
+)
+VALIDATION = Problem(400, "Error! Validation failed: \n{violations}", "bad-parameter", "a length or presence rule")
+CONFLICT = Problem(
+    409,
+    "Posted data conflicts with internal state. Retry again if you are sure that data is correct. Consider not "
+    "forcing server to do implicit operations, e.g. avoid device class or network updates or replacing equipment "
+    "set during device registration.",
+    "conflict",
+    "somebody else changed the same thing at the same time",
+)
+
+LIMIT_REACHED = Problem(400, "Limit reached: {value} {what}", "limit", "a limit of the connection")
+TOO_MANY = Problem(429, "Too many requests: at most {value} {what}", "rate", "a rate, or open commands of a device")
+INTERNAL = Problem(500, "Internal server error", "internal", "anything unexpected; the hub's log has more")
+OVERLOAD = Problem(503, "The hub is busy, try again", "overload", "a bounded queue of the hub is full")
+STORAGE = Problem(503, "Storage is not available, try again", "unavailable", "the database did not answer in time")
+
+CATALOGUE: tuple[Problem, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Problem))
+"""Every problem there is, in the order above."""
+
+
+def bad_parameter(name: str) -> HubError:
+    """The error for a member that is missing, or has the wrong type or form."""
+    return BAD_PARAMETER.error(detail={"parameter": name})
+
+
+def limit_reached(value: int, what: str, *, name: str) -> HubError:
+    """The error at a limit: ``what`` completes the sentence, ``name`` is the limit's stable name."""
+    return LIMIT_REACHED.error(value=value, what=what, detail={"limit": name, "value": value})
+
+
+def violation(name: str, value: object, text: str) -> HubError:
+    """The error for a stored member that breaks a length or presence rule, in DeviceHive's words."""
+    return VALIDATION.error(violations=f"On property {name} (value: {value}): {text} ;", detail={"parameter": name})

@@ -1,0 +1,87 @@
+"""Messages: immutable facts with an id. Notifications go from a device to its subscribers, commands the other way.
+
+Free JSON values (``parameters``, ``result``) travel as their encoded text: they are checked and encoded once, when
+they come in, and are never decoded again on their way to the log and to JSON subscribers.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from protocol.names import Kind
+
+Json = bytes
+"""The UTF-8 text of one JSON value, already checked and compact. Absent and null are both ``NULL``."""
+
+NULL: Json = b"null"
+
+
+# Not frozen=True: that makes creation five times as slow (1.9 µs against 0.4 µs) and stands on the hot path.
+# No code assigns to a message after it was made.
+@dataclass(slots=True)
+class Notification:
+    """Something that a device told.
+
+    Attributes:
+        id: unique, below 2**53, greater than that of every message that its worker stored before.
+        device_id: the device's row, so that a device made anew under an old guid does not inherit messages.
+        timestamp_ms: milliseconds since 1970; strictly increasing per device.
+    """
+
+    id: int
+    device_id: int
+    device_guid: str
+    name: str
+    timestamp_ms: int
+    parameters: Json = NULL
+
+    kind = Kind.NOTIFICATION
+
+
+@dataclass(slots=True)
+class Command:
+    """Something that a device shall do, and what came of it.
+
+    Attributes:
+        id, device_id, timestamp_ms: as of a :class:`Notification`; none of them changes with an update.
+        user_id: who inserted it: a user, or the owner of the access key.
+        lifetime_s: seconds from ``timestamp_ms`` on; None, zero and less mean no end.
+        status, result: the device's words; the hub never writes them.
+        updated: whether any ``command/update`` has come; a replay passes over it then.
+    """
+
+    id: int
+    device_id: int
+    device_guid: str
+    name: str
+    timestamp_ms: int
+    user_id: int | None = None
+    parameters: Json = NULL
+    lifetime_s: int | None = None
+    status: str | None = None
+    result: Json = NULL
+    updated: bool = False
+
+    kind = Kind.COMMAND
+
+    def expires_ms(self) -> int | None:
+        """When it ends, in milliseconds since 1970; None: never."""
+        if self.lifetime_s is None or self.lifetime_s <= 0:
+            return None
+        return self.timestamp_ms + self.lifetime_s * 1000
+
+    def amended(self, patch: "CommandPatch") -> "Command":
+        """This command after an update: members that the patch has win, the others stay."""
+        return replace(self, updated=True, **patch.members)
+
+
+@dataclass(slots=True, frozen=True)
+class CommandPatch:
+    """What a ``command/update`` changes: only the members that it carried, by their names in :class:`Command`.
+
+    Allowed names: ``name``, ``parameters``, ``lifetime_s``, ``status``, ``result``. A None clears.
+    """
+
+    members: dict[str, Any]
+
+
+Message = Notification | Command

@@ -1,0 +1,179 @@
+"""The words of the wire: actions, roles, rights, codes. Source: DeviceHive 2.0.6, with the hub's own additions."""
+
+from enum import IntEnum, StrEnum
+
+
+class Action(StrEnum):
+    """Every action that a WebSocket request may name."""
+
+    SERVER_INFO = "server/info"
+    AUTHENTICATE = "authenticate"
+    DEVICE_GET = "device/get"
+    DEVICE_SAVE = "device/save"
+    COMMAND_INSERT = "command/insert"
+    COMMAND_UPDATE = "command/update"
+    COMMAND_SUBSCRIBE = "command/subscribe"
+    COMMAND_UNSUBSCRIBE = "command/unsubscribe"
+    NOTIFICATION_INSERT = "notification/insert"
+    NOTIFICATION_SUBSCRIBE = "notification/subscribe"
+    NOTIFICATION_UNSUBSCRIBE = "notification/unsubscribe"
+
+
+CLOSING = "connection/closing"
+"""The action of the last frame on a connection in extended mode."""
+
+
+class Endpoint(StrEnum):
+    """Which of the two paths a connection came in by; it decides which credentials ``authenticate`` takes."""
+
+    CLIENT = "client"
+    DEVICE = "device"
+
+
+class Subprotocol(StrEnum):
+    """Extended mode, asked for in the handshake."""
+
+    JSON = "hub.1.json"
+    MSGPACK = "hub.1.msgpack"
+
+
+class Kind(IntEnum):
+    """What a subscription is for, and which log a message stands in."""
+
+    NOTIFICATION = 1
+    COMMAND = 2
+
+
+class Role(StrEnum):
+    """What a principal is; ``ADMIN`` and ``CLIENT`` are users who logged in themselves."""
+
+    ANONYMOUS = "anonymous"
+    ADMIN = "admin"
+    CLIENT = "client"
+    KEY = "key"
+    DEVICE = "device"
+
+
+class UserRole(IntEnum):
+    """A user's stored role, by its number on the wire."""
+
+    ADMIN = 0
+    CLIENT = 1
+
+
+class UserStatus(IntEnum):
+    """A user's stored status, by its number on the wire. Only ``ACTIVE`` users authenticate."""
+
+    ACTIVE = 0
+    LOCKED_OUT = 1
+    DISABLED = 2
+    DELETED = 3
+
+
+class KeyType(IntEnum):
+    """How an access key came about. ``SESSION`` keys come from a login and their expiry slides."""
+
+    DEFAULT = 0
+    SESSION = 1
+    OAUTH = 2
+
+
+class KeyAction(StrEnum):
+    """What an access key may be allowed to do."""
+
+    GET_NETWORK = "GetNetwork"
+    GET_DEVICE = "GetDevice"
+    GET_DEVICE_STATE = "GetDeviceState"
+    GET_DEVICE_NOTIFICATION = "GetDeviceNotification"
+    GET_DEVICE_COMMAND = "GetDeviceCommand"
+    REGISTER_DEVICE = "RegisterDevice"
+    CREATE_DEVICE_NOTIFICATION = "CreateDeviceNotification"
+    CREATE_DEVICE_COMMAND = "CreateDeviceCommand"
+    UPDATE_DEVICE_COMMAND = "UpdateDeviceCommand"
+    GET_CURRENT_USER = "GetCurrentUser"
+    UPDATE_CURRENT_USER = "UpdateCurrentUser"
+    MANAGE_ACCESS_KEY = "ManageAccessKey"
+    MANAGE_OAUTH_GRANT = "ManageOAuthGrant"
+    MANAGE_USER = "ManageUser"
+    MANAGE_DEVICE_CLASS = "ManageDeviceClass"
+    MANAGE_NETWORK = "ManageNetwork"
+    MANAGE_OAUTH_CLIENT = "ManageOAuthClient"
+
+
+ADMIN_ACTIONS = frozenset(
+    {
+        KeyAction.MANAGE_USER,
+        KeyAction.MANAGE_DEVICE_CLASS,
+        KeyAction.MANAGE_NETWORK,
+        KeyAction.MANAGE_OAUTH_CLIENT,
+    }
+)
+"""Key actions that count only for keys whose owner is an administrator."""
+
+CLIENT_ACTIONS = frozenset(KeyAction) - ADMIN_ACTIONS
+
+SUBSCRIBE_ACTION = {
+    Kind.NOTIFICATION: KeyAction.GET_DEVICE_NOTIFICATION,
+    Kind.COMMAND: KeyAction.GET_DEVICE_COMMAND,
+}
+"""The key action that decides which messages of a kind a subscription may carry."""
+
+
+class Overflow(StrEnum):
+    """What happens to a subscription whose reader is too slow."""
+
+    DISCONNECT = "disconnect"
+    DROP_OLDEST = "drop-oldest"
+    LATEST = "latest"
+
+
+class CloseCode(IntEnum):
+    """Why the hub ends a connection. Old clients treat any of them as "connect again"."""
+
+    NORMAL = 1000
+    PROTOCOL_ERROR = 1002
+    WRONG_FRAME = 1003
+    """A binary message on a text connection, or the reverse."""
+    INVALID_TEXT = 1007
+    POLICY = 1008
+    """A rate over its limit for too long, or a flood of pings. Slow down before connecting again."""
+    TOO_BIG = 1009
+    NO_SIGN_OF_LIFE = 1011
+    """Nothing came after a ping, or the hub failed. Connect again."""
+    RESTART = 1012
+    """The hub shuts down. Connect again, with jitter."""
+    TRY_LATER = 1013
+    SLOW_READER = 4008
+    """The peer reads too slowly. Connect again and replay."""
+    UNAUTHENTICATED = 4401
+    """Not authenticated in time, or no longer valid: key, user or device is gone, locked, blocked or expired."""
+    REPLACED = 4409
+    """A newer connection of the same device took this one's place."""
+
+
+class Special:
+    """Names of notifications that the hub gives a meaning."""
+
+    EQUIPMENT = "equipment"
+    DEVICE_STATUS = "device-status"
+    DEVICE_ADD = "$device-add"
+    DEVICE_UPDATE = "$device-update"
+    EVENT = "$event"
+    """Reserved: only the hub inserts it."""
+
+
+OFFLINE = "Offline"
+"""The only status that the hub itself ever writes."""
+
+GUID_MAX = 48
+DEVICE_KEY_MAX = 64
+NAME_MAX = 128
+VERSION_MAX = 32
+NETWORK_KEY_MAX = 64
+DESCRIPTION_MAX = 128
+LOGIN_MAX = 64
+LABEL_MAX = 64
+IDEMPOTENCY_KEY_MAX = 64
+
+INT32_MAX = 2**31 - 1
+INT64_MAX = 2**63 - 1

@@ -1,0 +1,308 @@
+"""Settings: where they come from, what they refuse, and what a compatibility mode implies."""
+
+import resource
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from hub.settings import COMPAT, Settings, SettingsError
+from hub.settings_places import SPEC_NAMES, variable
+
+
+def load(tmp_path, environ=None, **command_line):
+    return Settings.load(command_line, environ=environ or {}, directory=tmp_path)
+
+
+def problems(tmp_path, environ=None, **command_line):
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, environ, **command_line)
+    return list(caught.value.problems)
+
+
+# --- where a value comes from -----------------------------------------------------------------------------------------
+
+
+def test_the_strongest_place_wins(tmp_path):
+    """Command line over environment over .env over hub.toml over what is implied over the default."""
+    (tmp_path / "hub.toml").write_text("port = 1\nhost = 'a'\nlog_level = 'debug'\ndrain_s = 5\n")
+    (tmp_path / ".env").write_text("HUB_PORT=2\nHUB_HOST=b\nHUB_LOG_LEVEL=warning\n")
+    environ = {"HUB_PORT": "3", "HUB_HOST": "c", "HUB_COMPAT": "devicehive"}
+
+    settings = load(tmp_path, environ, port=4)
+
+    values = {name: getattr(settings, name) for name in ("port", "host", "log_level", "drain_s")}
+    assert values == {"port": 4, "host": "c", "log_level": "warning", "drain_s": 5.0}
+    assert settings.anonymous_registration == "open"
+    assert [settings.source_of(name) for name in (*values, "anonymous_registration", "workers")] == [
+        "command line",
+        "environment",
+        ".env",
+        "hub.toml",
+        "HUB_COMPAT",
+        "default",
+    ]
+
+
+def test_an_option_that_was_not_given_says_nothing(tmp_path):
+    """None on the command line leaves the weaker places their say."""
+    assert load(tmp_path, {"HUB_PORT": "3"}, port=None).port == 3
+
+
+def test_settings_made_by_a_program_read_nothing_from_outside(tmp_path, monkeypatch):
+    """An embedded hub is what its program says it is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HUB_PORT", "3")
+    (tmp_path / "hub.toml").write_text("host = 'a'\n")
+
+    settings = Settings(workers=1)
+
+    assert (settings.port, settings.host) == (8080, "127.0.0.1")
+    assert settings.source_of("workers") == "given"
+
+
+@pytest.mark.parametrize(("name", "field"), SPEC_NAMES.items())
+def test_names_of_the_api_work_without_a_unit(tmp_path, name, field):
+    """Whoever knows DeviceHive's setting finds ours; the field's own name works as well."""
+    assert getattr(load(tmp_path, {name: "5000"}), field) == 5000
+    assert getattr(load(tmp_path, {f"HUB_{field.upper()}": "5000"}), field) == 5000
+    assert variable(field) == name
+
+
+def test_a_value_under_two_names_is_refused(tmp_path):
+    """Nobody has to guess which of the two counts."""
+    told = problems(tmp_path, {"HUB_SESSION_TIMEOUT": "5000", "HUB_SESSION_TIMEOUT_MS": "6000"})
+
+    assert told == ["HUB_SESSION_TIMEOUT_MS (environment): given twice, under two names"]
+
+
+def test_dots_of_the_api_are_tables_of_the_file(tmp_path):
+    """``devices.gateway_mode`` may be written as the documents write it."""
+    (tmp_path / "hub.toml").write_text("devices.gateway_mode = false\n[websocket.ping]\ntimeout = 7000\n")
+
+    settings = load(tmp_path)
+
+    assert (settings.devices_gateway_mode, settings.websocket_ping_timeout_ms) == (False, 7000)
+
+
+def test_a_password_in_a_file_is_taken_letter_for_letter(tmp_path):
+    """Nothing in it is replaced by a variable's value."""
+    (tmp_path / ".env").write_text("HUB_ADMIN_PASSWORD='a${HOME}b'\nOTHER=1\n")
+
+    assert load(tmp_path).admin_password == SecretStr("a${HOME}b")
+
+
+# --- lists and blanks -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"), [("/api,/dh,", ["/api", "/dh", ""]), ("", [""]), ("/api", ["/api"]), ("/a, /a", ["/a"])]
+)
+def test_context_paths_may_be_empty(tmp_path, text, paths):
+    """An empty item is the root."""
+    assert load(tmp_path, {"HUB_CONTEXT_PATHS": text}).context_paths == paths
+
+
+def test_lists_are_written_with_commas(tmp_path):
+    """In files they may be lists; an empty text is an empty list."""
+    (tmp_path / "hub.toml").write_text("trusted_proxies = ['10.0.0.0/8', '::1']\n")
+
+    settings = load(tmp_path, {"HUB_ALLOWED_ORIGINS": "https://a.example, http://b.example:8000"})
+
+    assert settings.trusted_proxies == ["10.0.0.0/8", "::1"]
+    assert settings.allowed_origins == ["https://a.example", "http://b.example:8000"]
+    assert load(tmp_path, {"HUB_TRUSTED_PROXIES": ""}).trusted_proxies == []
+
+
+@pytest.mark.parametrize(
+    "name", ["HUB_CONNECTIONS", "HUB_PUBLIC_URL", "HUB_DEVICES_OFFLINE_CHECK", "HUB_ADMIN_PASSWORD"]
+)
+def test_a_blank_is_unset(tmp_path, name):
+    """``HUB_PUBLIC_URL=`` in a file of variables means nothing in particular."""
+    load(tmp_path, {name: ""})
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        (".env", "HUB_PROT=1\n", "HUB_PROT (.env): unknown; the nearest is HUB_PORT"),
+        ("hub.toml", "prot = 1\n", "prot (hub.toml): unknown; the nearest is port"),
+        (
+            "hub.toml",
+            "[devices]\ngateway = 1\n",
+            "devices_gateway (hub.toml): unknown; the nearest is devices_gateway_mode",
+        ),
+        ("hub.toml", "port = \n", "hub.toml: cannot be read: Invalid value (at line 1, column 8)"),
+        (".env", b"HUB_PORT=\xff\n", ".env: cannot be read"),
+    ],
+)
+def test_a_file_with_a_mistake_is_refused(tmp_path, file, text, told):
+    """A name that nobody knows is an error that names the nearest one."""
+    (tmp_path / file).write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    assert [line[: len(told)] for line in problems(tmp_path)] == [told]
+
+
+def test_every_problem_is_told_at_once(tmp_path):
+    """One line for each: where it is, and what would be right."""
+    told = problems(
+        tmp_path,
+        {
+            "HUB_PORT": "70000",
+            "HUB_PROT": "1",
+            "HUB_COMPAT": "other",
+            "HUB_MESSAGE_BYTES": "100",
+            "HUB_DEFLATE": "perhaps",
+            "HUB_DRAIN_S": "nan",
+        },
+        workers="two",
+    )
+
+    assert told == [
+        "HUB_PROT (environment): unknown; the nearest is HUB_PORT",
+        "HUB_PORT (environment): must be at most 65535",
+        "HUB_WORKERS (command line): must be a whole number",
+        "HUB_COMPAT (environment): must be '' or 'devicehive'",
+        "HUB_MESSAGE_BYTES (environment): must be at least 30720",
+        "HUB_DRAIN_S (environment): must be a finite number",
+        "HUB_DEFLATE (environment): must be true or false",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"HUB_TLS_KEY": "/nowhere"}, "HUB_TLS_KEY (environment): must name a file that exists"),
+        ({"HUB_DATABASE_URL": "mysql://x"}, "HUB_DATABASE_URL (environment): must be sqlite:///PATH"),
+        ({"HUB_BUS_URL": "redis://x"}, "HUB_BUS_URL (environment): must be unset"),
+        ({"HUB_WORKERS": "2"}, "HUB_WORKERS: must be 1"),
+        ({"HUB_CONTEXT_PATHS": "api/"}, "HUB_CONTEXT_PATHS (environment): each must be empty or like /api"),
+        ({"HUB_PUBLIC_URL": "hub.example.org"}, "HUB_PUBLIC_URL (environment): must be an address like"),
+        ({"HUB_TRUSTED_PROXIES": "proxy"}, "HUB_TRUSTED_PROXIES (environment): each must be an address"),
+        ({"HUB_ALLOWED_ORIGINS": "*"}, "HUB_ALLOWED_ORIGINS (environment): each must be exactly scheme://host"),
+        ({"HUB_ALLOWED_ORIGINS": "https://a/b"}, "HUB_ALLOWED_ORIGINS (environment): each must be exactly"),
+        ({"HUB_PEPPER": "x" * 40, "HUB_PEPPER_FILE": "p"}, "HUB_PEPPER and HUB_PEPPER_FILE: give one of them"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(tmp_path, values, told):
+    """The line says what would be right."""
+    assert [line[: len(told)] for line in problems(tmp_path, values)] == [told]
+
+
+def test_tls_needs_both_files(tmp_path):
+    """A certificate without its key is of no use."""
+    certificate = tmp_path / "certificate.pem"
+    certificate.write_text("")
+
+    assert problems(tmp_path, {"HUB_TLS_CERTIFICATE": str(certificate)}) == [
+        "HUB_TLS_CERTIFICATE and HUB_TLS_KEY: give both or neither"
+    ]
+
+
+@pytest.mark.parametrize("password", ["dhadmin_#911", "DHADMIN_#911", "changeme"])
+def test_a_published_password_is_refused(tmp_path, password):
+    """No hub starts with a password that everybody knows; a migrating one is warned."""
+    told = problems(tmp_path, {"HUB_ADMIN_PASSWORD": password})
+    migrating = load(tmp_path, {"HUB_ADMIN_PASSWORD": password, "HUB_COMPAT": "devicehive"})
+
+    assert told == ["HUB_ADMIN_PASSWORD: must not be a published password; leave it unset and one is generated"]
+    assert any("published password" in warning for warning in migrating.warnings())
+
+
+def test_secrets_are_never_shown(tmp_path):
+    """Neither in a repr nor in what is told about a mistake."""
+    secret = "correct horse battery staple"
+    settings = load(tmp_path, {"HUB_ADMIN_PASSWORD": secret, "HUB_PEPPER": secret})
+
+    assert secret not in repr(settings)
+    assert secret not in "".join(problems(tmp_path, {"HUB_PEPPER": secret, "HUB_PEPPER_FILE": "p", "HUB_PORT": secret}))
+
+
+def test_a_program_that_misspells_a_setting_hears_of_it():
+    """The constructor is as strict as the files."""
+    with pytest.raises(ValidationError):
+        Settings(prot=1)  # type: ignore[call-arg]
+
+
+# --- what is implied --------------------------------------------------------------------------------------------------
+
+
+def test_compat_implies_the_table_and_nothing_else(tmp_path):
+    """Everything that differs from the defaults under HUB_COMPAT=devicehive is in the table."""
+    plain, compat = load(tmp_path), load(tmp_path, {"HUB_COMPAT": "devicehive"})
+
+    different = {
+        name: getattr(compat, name) for name in Settings.model_fields if getattr(compat, name) != getattr(plain, name)
+    }
+
+    assert different == {"compat": "devicehive", **COMPAT["devicehive"]}
+    assert {compat.source_of(name) for name in COMPAT["devicehive"]} == {"HUB_COMPAT"}
+
+
+def test_an_explicit_setting_wins_over_compat(tmp_path):
+    """Whoever migrates takes back the looser rules one by one."""
+    (tmp_path / "hub.toml").write_text("anonymous_registration = 'network-key'\n")
+
+    settings = load(tmp_path, {"HUB_COMPAT": "devicehive", "HUB_LOGIN_LOCKOUT_AFTER": "0"})
+
+    assert (settings.anonymous_registration, settings.login_lockout_after) == ("network-key", 0)
+    assert settings.source_of("login_lockout_after") == "environment"
+
+
+def test_bench_lifts_rates_and_is_loud(tmp_path):
+    """A hub that does not defend itself says so at start."""
+    settings = load(tmp_path, {"HUB_LIMITS": "bench", "HUB_PING_BURST": "7"})
+
+    assert settings.pings_per_s > 100_000
+    assert (settings.source_of("pings_per_s"), settings.ping_burst) == ("HUB_LIMITS", 7)
+    assert any("HUB_LIMITS=bench" in warning for warning in settings.warnings())
+
+
+def test_defaults_raise_no_alarm(tmp_path):
+    """A safe hub has nothing to be loud about."""
+    assert load(tmp_path).warnings() == []
+
+
+@pytest.mark.parametrize(
+    ("values", "word"), [({"HUB_DURABILITY": "queued"}, "DURABILITY"), ({"HUB_ANONYMOUS_REGISTRATION": "open"}, "open")]
+)
+def test_what_gives_protection_away_is_said(tmp_path, values, word):
+    """The operator chose it, and hears what it means."""
+    assert any(word in warning for warning in load(tmp_path, values).warnings())
+
+
+# --- what follows -----------------------------------------------------------------------------------------------------
+
+
+def test_connections_follow_the_descriptors(monkeypatch):
+    """80 % of the descriptors, at most 16,000, unless the setting says otherwise."""
+    limits = iter([(1_000, 5_000), (1_000_000, 1_000_000), (resource.RLIM_INFINITY, resource.RLIM_INFINITY)])
+    monkeypatch.setattr(resource, "getrlimit", lambda _: next(limits))
+
+    assert [Settings().connection_limit for _ in range(3)] == [800, 16_000, 16_000]
+    assert Settings(connections=5).connection_limit == 5
+
+
+@pytest.mark.parametrize(
+    ("url", "pepper"),
+    [
+        ("sqlite:///hub.db", "hub.pepper"),
+        ("sqlite:////data/a.db", "/data/a.pepper"),
+        ("sqlite:///:memory:", "hub.pepper"),
+    ],
+)
+def test_the_pepper_lies_beside_the_database(url, pepper):
+    """One backup of the directory has both; one of the database has only that."""
+    assert str(Settings(database_url=url).pepper_path) == pepper
+
+
+def test_every_setting_is_described():
+    """``hub config show`` can say what each is for; a limit says what happens at it, a time its unit."""
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        if name.endswith(("_s", "_ms")):
+            assert "second" in field.description, name
+        if name.endswith("_bytes"):
+            assert "bytes" in field.description, name
