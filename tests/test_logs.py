@@ -79,12 +79,12 @@ def test_fields_named_like_secrets_are_dropped(name):
     assert "hunter2" not in written("console", write)
 
 
-@pytest.mark.parametrize("name", ["key_id", "keys", "password_changes_id", "close_code"])
+@pytest.mark.parametrize("name", ["key_id", "keys", "close_code", "monkey"])
 def test_names_that_only_resemble_a_secret_may_be_logged(name):
     """An id of a key says which, not what."""
     (line,) = lines(lambda: structlog.get_logger().info("login", **{name: 7}))
 
-    assert line[name] == ("[dropped]" if name.startswith("password") else 7)
+    assert line[name] == 7
 
 
 def test_a_value_cannot_forge_a_line_or_drive_the_terminal():

@@ -11,6 +11,9 @@ log = logging.getLogger("hub")
 
 T = TypeVar("T")
 
+_stepping = False
+"""Whether a :class:`Call` is being stepped right now, on this thread's loop: it takes commits as they are."""
+
 
 class Waitable(Protocol):
     """What a call may wait for: a future of asyncio's, or a :class:`Commit`."""
@@ -47,9 +50,14 @@ class Commit:
         if self._callback is not None:
             self._callback(self)
 
-    def __await__(self) -> Generator["Commit", None, Any]:
-        if not self.done:
+    def __await__(self) -> Generator[Any, None, Any]:
+        if not self.done and _stepping:
             yield self
+        elif not self.done:
+            # Awaited in an ordinary task, which takes nothing but futures.
+            future = asyncio.get_running_loop().create_future()
+            self.add_done_callback(lambda _: None if future.done() else future.set_result(None))
+            yield from future
         if isinstance(self._outcome, BaseException):
             raise self._outcome
         return self._outcome
@@ -86,7 +94,9 @@ class Call:
         return isinstance(self._blocked_on, Commit)
 
     def _step(self, _: Any = None) -> None:
+        global _stepping
         self._blocked_on = None
+        outer, _stepping = _stepping, True
         try:
             self._blocked_on = self._work.send(None)
         except StopIteration as stop:
@@ -99,3 +109,5 @@ class Call:
             self._done(None, INTERNAL.error())
         else:
             self._blocked_on.add_done_callback(self._step)
+        finally:
+            _stepping = outer

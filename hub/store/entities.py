@@ -335,7 +335,7 @@ class Entities:
         values = {"timestamp_ms": state.timestamp_ms, "parameters": rows.to_text(state.parameters)}
         piece = (device_equipment.c.device_id == device_id) & (device_equipment.c.code == state.code)
         version = device_equipment.c.entity_version + 1
-        if not self._write(update(device_equipment).where(piece).values(values, entity_version=version)):
+        if not self._write(update(device_equipment).where(piece).values(**values, entity_version=version)):
             self._insert(device_equipment, device_id=device_id, code=state.code, **values)
 
     def _forget_devices(self, which: ColumnElement[bool]) -> int:

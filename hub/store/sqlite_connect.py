@@ -59,7 +59,10 @@ def connect_reader(path: Path, *, busy_timeout_s: float) -> sqlite3.Connection:
 
 
 def wrap(connection: sqlite3.Connection) -> Connection:
-    """The same connection for SQLAlchemy, which neither begins nor ends transactions on it: we do, on the original."""
+    """The same connection for SQLAlchemy, which neither begins nor ends transactions on it: we do, on the original.
+
+    To be called outside a transaction: telling the driver that there is autocommit ends the one that is open.
+    """
     engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 

@@ -61,7 +61,7 @@ async def test_an_empty_log_is_complete(store):
     """And a cursor beyond its end does not go back."""
     page = await store.read(LogQuery(Kind.COMMAND, after=5))
 
-    assert ([], 5, True) == (page.messages, page.read_to, page.complete)
+    assert (page.messages, page.read_to, page.complete) == ([], 5, True)
 
 
 async def test_each_message_tells_where_its_device_is_now(store):
@@ -96,7 +96,10 @@ async def test_messages_of_deleted_devices_are_out_of_reach(store):
 async def test_a_timestamp_is_strict_and_a_millisecond_is_exact(store):
     """Newer than T, or exactly T: the two ways a reader resumes by time."""
     lamp, door = await add_device(store), await add_device(store, "door")
-    told = [notification(device, timestamp_ms=EARLIER_MS + at) for at, device in [(0, lamp), (1, lamp), (1, door), (2, lamp)]]
+    told = [
+        notification(device, timestamp_ms=EARLIER_MS + at)
+        for at, device in [(0, lamp), (1, lamp), (1, door), (2, lamp)]
+    ]
     await append(store, told)
 
     assert told[3:] == await read(store, newer_than_ms=EARLIER_MS + 1)
@@ -124,7 +127,7 @@ async def test_pending_commands_are_neither_updated_nor_expired(store):
 
     assert [forever, short] == await read(store, Kind.COMMAND, pending_at_ms=end_ms - 1)
     assert [forever] == await read(store, Kind.COMMAND, pending_at_ms=end_ms)
-    assert 3 == len(await read(store, Kind.COMMAND))
+    assert len(await read(store, Kind.COMMAND)) == 3
 
 
 async def test_reach_is_a_union(store):
@@ -145,7 +148,7 @@ async def test_an_empty_reach_reaches_nothing(store):
     lamp = await add_device(store)
     await append(store, [notification(lamp)])
 
-    assert [] == await read(store, reach=Reach())
+    assert await read(store, reach=Reach()) == []
 
 
 async def test_a_reach_of_very_many_devices_is_as_exact(store):
@@ -197,9 +200,7 @@ PLACES = {"a": "even", "b": "odd", "c": "even", "d": None}
 
 async def _devices(store):
     def find_or_insert(tx):
-        return {
-            guid: tx.device(guid) or insert_device(tx, guid, network=network) for guid, network in PLACES.items()
-        }
+        return {guid: tx.device(guid) or insert_device(tx, guid, network=network) for guid, network in PLACES.items()}
 
     return await store.transact(find_or_insert)
 

@@ -185,9 +185,11 @@ EVERYBODY = [
 ]
 
 
-def world_of(who: Who) -> dict[str, Any]:
-    """The world, with this one's key in it."""
+def world_of(*who: Who) -> dict[str, Any]:
+    """The world, with the keys of these in it."""
+    return {**WORLD, "accessKeys": [*WORLD["accessKeys"], *(_entry(one) for one in who if one.kind == "key")]}
+
+
+def _entry(who: Who) -> dict[str, Any]:
     entry = {"name": who.name, "owner": who.login, "permissions": who.permissions}
-    if who.expired:
-        entry["expirationDate"] = "2015-01-01T00:00:00.000"
-    return {**WORLD, "accessKeys": [*WORLD["accessKeys"], *([entry] if who.kind == "key" else [])]}
+    return {**entry, "expirationDate": "2015-01-01T00:00:00.000"} if who.expired else entry

@@ -1,0 +1,49 @@
+# `make run` and `make test` do all their set-up themselves. They need Python 3.11 or newer with venv, make and git.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup run test test-fast test-needs lint format coverage bench clean
+
+help:  ## Show what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP)  ## Make .venv and install the hub in it, with what its tests need
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys, venv; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+run: setup  ## Start a hub that works, with its database in this folder
+	$(BIN)/hub serve
+
+test-needs: setup
+	@sh tests/needs.sh
+
+test: test-needs lint  ## Everything: linter, types, all tests, coverage of protocol and hub/core
+	$(BIN)/python -m pytest -q --cov --cov-report=term --cov-fail-under=100
+
+test-fast: setup  ## The tests that need no processes of their own, in under a minute
+	$(BIN)/python -m pytest -q -m 'not slow'
+
+lint: setup  ## Formatter, linter, strict types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup  ## Let the formatter and the linter mend what they can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup  ## The benchmarks, alone on the machine; each prints JSON
+	$(BIN)/python benchmarks/fanout.py
+	$(BIN)/python benchmarks/log.py
+	$(BIN)/python benchmarks/edge.py
+
+clean:  ## Remove what was made here; the database stays
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage

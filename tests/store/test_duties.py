@@ -1,0 +1,251 @@
+"""What runs in the background: retention, ids, activity, and the copy of a database in use."""
+
+import pytest
+
+from hub.store import Amend, Lane, Lost, Reach
+from protocol.messages import CommandPatch
+from protocol.names import OFFLINE, Kind
+from tests.builders import EARLIER_MS
+from tests.store.world import add_device, append, command, notification, read
+
+FOREVER = {"before_ms": 0, "per_device": 10**6}
+
+# --- retention --------------------------------------------------------------------------------------------------------
+
+
+async def test_retention_by_age_takes_what_is_older(store):
+    """Strictly older, oldest first."""
+    lamp = await add_device(store)
+    told = [notification(lamp, timestamp_ms=EARLIER_MS + at) for at in range(5)]
+    await append(store, told)
+
+    gone = await store.prune(Kind.NOTIFICATION, before_ms=EARLIER_MS + 2, per_device=10)
+
+    assert (2, told[2:]) == (gone, await read(store))
+
+
+async def test_retention_by_number_keeps_the_newest_of_each_device(store):
+    """A busy device does not push out another one's messages."""
+    lamp, door = await add_device(store), await add_device(store, "door")
+    told = [notification(door)] + [notification(lamp) for _ in range(20)]
+    await append(store, told)
+
+    gone = await store.prune(Kind.NOTIFICATION, before_ms=0, per_device=3)
+
+    assert (17, [told[0], *told[-3:]]) == (gone, await read(store))
+
+
+async def test_retention_is_per_kind(store):
+    """Notifications go sooner than commands."""
+    lamp = await add_device(store)
+    asked = command(lamp)
+    await append(store, [notification(lamp), asked])
+
+    await store.prune(Kind.NOTIFICATION, before_ms=EARLIER_MS * 2, per_device=10)
+
+    assert ([], [asked]) == (await read(store), await read(store, Kind.COMMAND))
+
+
+async def test_a_waiting_command_goes_by_age_only(store, clock):
+    """What no device has answered yet is not pushed out by number."""
+    lamp = await add_device(store)
+    done, expired, waiting = command(lamp), command(lamp, lifetime_s=1), command(lamp, lifetime_s=3_600)
+    newest = command(lamp)
+    await append(store, [done, expired, waiting, newest])
+    await store.write([Amend(lamp.id, "lamp", done.id, CommandPatch({}))])
+    clock.now_ms = expired.expires_ms()
+
+    gone = await store.prune(Kind.COMMAND, before_ms=0, per_device=1)
+
+    assert (2, [waiting, newest]) == (gone, await read(store, Kind.COMMAND))
+    assert await store.prune(Kind.COMMAND, before_ms=EARLIER_MS * 2, per_device=1) == 2
+
+
+async def test_retention_stops_at_its_limit(store):
+    """Whoever is told as many as the limit asks again."""
+    lamp = await add_device(store)
+    told = [notification(lamp) for _ in range(450)]
+    await append(store, told)
+
+    by_age = [
+        await store.prune(Kind.NOTIFICATION, before_ms=EARLIER_MS * 2, per_device=10**6, limit=300) for _ in range(3)
+    ]
+    await append(store, told)
+    by_number = [await store.prune(Kind.NOTIFICATION, before_ms=0, per_device=50, limit=300) for _ in range(3)]
+
+    assert by_age == [300, 150, 0]
+    assert by_number == [300, 100, 0]
+
+
+async def test_the_marks_tell_what_may_be_missing(store):
+    """By age for everybody; by number for the device concerned, and for whoever asks about all of them."""
+    lamp, door = await add_device(store, network="home"), await add_device(store, "door")
+    told = [notification(door, timestamp_ms=1)] + [notification(lamp) for _ in range(3)]
+    await append(store, told)
+
+    async def marks():
+        reaches = [Reach(frozenset({"lamp"})), Reach(networks=frozenset({lamp.network_id})), Reach(frozenset({"door"}))]
+        return [await store.pruned_to(Kind.NOTIFICATION, reach) for reach in [None, *reaches]]
+
+    assert await marks() == [0, 0, 0, 0]
+    await store.prune(Kind.NOTIFICATION, before_ms=2, per_device=10)
+    assert [told[0].id] * 4 == await marks()
+    await store.prune(Kind.NOTIFICATION, before_ms=2, per_device=1)
+    assert [told[2].id, told[2].id, told[2].id, told[0].id] == await marks()
+    assert await store.pruned_to(Kind.COMMAND, None) == 0
+
+
+# --- ids --------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_lane_begins_where_the_log_ends(store):
+    """The first id after a start is greater than whatever may have been seen."""
+    lamp = await add_device(store)
+    last = notification(lamp, id=10**15, timestamp_ms=EARLIER_MS)
+    earlier = command(lamp, timestamp_ms=EARLIER_MS + 5)
+    await append(store, [earlier, last])
+
+    assert Lane(0, mark=0, last_id=10**15, last_timestamp_ms=EARLIER_MS) == await store.open_lane(0, queued=False)
+
+
+async def test_the_greatest_timestamp_may_belong_to_an_earlier_id(store):
+    """A busy device's timestamps run ahead of everybody else's."""
+    lamp, door = await add_device(store), await add_device(store, "door")
+    await append(
+        store, [notification(lamp, timestamp_ms=EARLIER_MS + 9_000), notification(door, timestamp_ms=EARLIER_MS)]
+    )
+
+    assert (await store.open_lane(0, queued=False)).last_timestamp_ms == EARLIER_MS + 9_000
+
+
+async def test_a_reserved_mark_survives_a_restart(store, open_store):
+    """No id up to it is ever given again, and it never goes back."""
+    await store.open_lane(0, queued=False)
+    await store.open_lane(1, queued=False)
+    await store.reserve(0, 5_000)
+    await store.reserve(0, 4_000)
+    await store.close()
+
+    async with open_store() as again:
+        assert (await again.open_lane(0, queued=False)).mark == 5_000
+        assert (await again.open_lane(1, queued=False)).mark == 0
+
+
+@pytest.mark.parametrize(
+    ("queued", "ended", "lost"),
+    [(True, False, [Lost(after=1_000_000, before=2_000_001)]), (True, True, []), (False, False, [])],
+)
+async def test_only_a_crash_of_a_queued_run_may_have_lost_ids(store, open_store, queued, ended, lost):
+    """What it showed and did not store lies between the log's end and the mark."""
+    lamp = await add_device(store)
+    await store.open_lane(0, queued=queued)
+    await store.reserve(0, 2_000_000)
+    await append(store, [notification(lamp, id=1_000_000)])
+    if ended:
+        await store.close_lane(0)
+    await store.close()
+
+    async with open_store() as again:
+        await again.open_lane(0, queued=True)
+        assert lost == await again.lost()
+
+
+# --- activity ---------------------------------------------------------------------------------------------------------
+
+
+async def silent_since(store, guid, last_active_ms, *, timeout_s=60, **members):
+    """A device of a class of its own, last active at this time."""
+
+    def work(tx):
+        kind = tx.insert_class(name=guid, version="1", offline_timeout_s=timeout_s)
+        device = tx.insert_device(guid=guid, key="k", name=guid, class_id=kind.id, **members)
+        tx.touch([(device.id, last_active_ms)])
+        return device
+
+    return await store.transact(work)
+
+
+async def test_a_silent_device_is_overdue_after_its_timeout(store):
+    """Each by its class; not those that are Offline already, nor those whose class has no timeout."""
+    late = await silent_since(store, "late", 1_000)
+    await silent_since(store, "patient", 1_000, timeout_s=61)
+    await silent_since(store, "known", 1_000, status=OFFLINE)
+    await silent_since(store, "free", 1_000, timeout_s=None)
+
+    assert await store.overdue(61_000) == []
+    assert [late] == await store.overdue(61_001)
+    assert await store.shortest_offline_timeout() == 60
+
+
+async def test_nothing_is_overdue_where_nothing_times_out(store):
+    """No class with a timeout, no work."""
+    await silent_since(store, "free", 0, timeout_s=None)
+
+    assert (await store.shortest_offline_timeout(), await store.overdue(10**13)) == (None, [])
+
+
+async def test_activity_never_goes_back(store):
+    """Touches may arrive out of order, several for a device, some for a device that has gone."""
+    late = await silent_since(store, "late", 5_000)
+    await store.transact(lambda tx: tx.touch([(late.id, 4_000), (late.id, 3_000), (10**6, 1)]))
+    assert await store.overdue(65_000) == []
+
+    await store.transact(lambda tx: tx.touch([(late.id, 6_000), (late.id, 5_500)]))
+    assert await store.overdue(66_000) == []
+    assert [late] == await store.overdue(66_001)
+
+
+async def test_forgotten_activity_is_not_checked(store):
+    """A device that went offline is left alone until it shows itself."""
+    late = await silent_since(store, "late", 0)
+    await store.transact(lambda tx: tx.forget_activity(late.id))
+
+    assert await store.overdue(10**9) == []
+
+
+async def test_at_most_so_many_are_told_at_once(store):
+    """When a whole site falls silent."""
+    for number in range(3):
+        await silent_since(store, f"d{number}", 0)
+
+    assert len(await store.overdue(10**9, limit=2)) == 2
+
+
+# --- the database as a whole ------------------------------------------------------------------------------------------
+
+
+async def test_a_closed_store_is_not_available(store):
+    """It says so at once, and closing it again is harmless."""
+    from hub.store import LogQuery
+    from protocol.errors import StoreUnavailable
+
+    await store.close()
+    await store.close()
+
+    with pytest.raises(StoreUnavailable):
+        await store.read(LogQuery(Kind.COMMAND))
+
+
+async def test_a_closed_store_has_finished_what_was_queued(store, open_store):
+    """Closing waits for the writes that were asked for before."""
+    import asyncio
+
+    lamp = await add_device(store)
+    told = [notification(lamp) for _ in range(20)]
+    writes = [asyncio.create_task(append(store, [message])) for message in told]
+    await asyncio.sleep(0)
+
+    await store.close()
+
+    await asyncio.gather(*writes)
+    async with open_store() as again:
+        assert told == await read(again)
+
+
+async def test_the_doctor_learns_what_there_is(store):
+    """Kind, version, place, size, schema and integrity."""
+    report = await store.check()
+
+    assert report["integrity"] == "ok"
+    assert report["schema"] == report["newest_schema"]
+    assert report["bytes"] > 0
