@@ -12,6 +12,7 @@ from collections import defaultdict, deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.live import Live
 from rich.table import Table
@@ -67,14 +68,16 @@ class Board:
     def __rich__(self) -> Group:
         """Text from devices goes into Text objects, so that none of it is taken for markup."""
         state = Text("● connected", "green") if self._hub.connected else Text("○ connecting again", "red")
-        values = Table("Device", "Notification", "Value", "", "Time (UTC)", expand=True)
+        values = Table("Device", "Notification", "Value", "", "Time (UTC)", box=SIMPLE_HEAD, expand=True)
         for (device, name), series in sorted(self._series.items()):
-            values.add_row(Text(device, "bold"), Text(name), Text(series.shown), series.spark_line(), series.at)
-        commands = Table("Device", "Command", "Parameters", "Time (UTC)", title="Last commands", expand=True)
+            values.add_row(
+                Text(device, "bold"), Text(name), Text(series.shown), Text(series.spark_line(), "cyan"), series.at
+            )
+        commands = Table("Device", "Command", "Parameters", "Time (UTC)", box=SIMPLE_HEAD, expand=True)
         for command in self._commands:
             parameters = Text(str(command.parameters or "")[:60])
             commands.add_row(Text(command.device_guid), Text(command.name), parameters, command.timestamp[11:19])
-        return Group(state, values, commands)
+        return Group(state, values, Text("Last commands", "bold"), commands)
 
 
 async def run(url: str, access_key: str) -> None:

@@ -157,7 +157,7 @@ class Gateway:
         if self._sockets.pop(connection, None) is None:
             return
         self._visits.pop(connection, None)
-        self.rights.remove(connection)
+        self.rights.forget(connection)
         for subscription in list(connection.subscriptions.values()):
             self.unsubscribe(connection, subscription)
         for command_id in connection.listening:

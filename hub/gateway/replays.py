@@ -87,6 +87,10 @@ class Replays:
             log.info("a replay was given up", extra={"error": error.text})
             subscription.connection.close(CloseCode.TRY_LATER, "the log cannot be read now")
             self._visit(subscription.connection)
+        except Exception:
+            log.exception("a replay failed")
+            subscription.connection.close(CloseCode.NO_SIGN_OF_LIFE, "internal error")
+            self._visit(subscription.connection)
 
     async def _same_millisecond(
         self, replay: Replay, subscription: Subscription, query: LogQuery, socket: Socket

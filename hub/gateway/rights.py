@@ -36,6 +36,7 @@ class Rights:
         self._devices: dict[str, dict[Connection, None]] = {}
         self._stale: dict[Connection, None] = {}
         self._expiries: list[tuple[int, int, Connection]] = []
+        self._watched: dict[Connection, int] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._own: set[int] = set()
@@ -70,8 +71,10 @@ class Rights:
         self._watch_expiry(connection, principal)
 
     def _watch_expiry(self, connection: "Connection", principal: Principal) -> None:
-        if principal.key is not None and principal.key.expires_ms is not None:
-            heapq.heappush(self._expiries, (principal.key.expires_ms, id(connection), connection))
+        expires_ms = principal.key.expires_ms if principal.key is not None else None
+        if expires_ms is not None and self._watched.get(connection) != expires_ms:
+            self._watched[connection] = expires_ms
+            heapq.heappush(self._expiries, (expires_ms, id(connection), connection))
 
     def expire(self, now_ms: int) -> None:
         """Look again at the connections whose key ends by now; a key may have been prolonged meanwhile."""
@@ -81,8 +84,7 @@ class Rights:
                 self.mark_stale(connection)
 
     def remove(self, connection: "Connection") -> None:
-        """Forget a connection. Idempotent."""
-        self._stale.pop(connection, None)
+        """Forget whom a connection acts for. Idempotent."""
         principals = [connection.principal, *(one.principal for one in connection.subscriptions.values())]
         for index, key in (entry for principal in principals for entry in self._entries(principal)):
             concerned = index.get(key)
@@ -90,6 +92,12 @@ class Rights:
                 concerned.pop(connection, None)
                 if not concerned:
                     del index[key]
+
+    def forget(self, connection: "Connection") -> None:
+        """Forget a connection altogether. Idempotent."""
+        self.remove(connection)
+        self._stale.pop(connection, None)
+        self._watched.pop(connection, None)
 
     def _entries(self, principal: Principal) -> "Iterator[tuple[dict, int | str]]":  # type: ignore[type-arg]
         if principal.user is not None:
@@ -177,6 +185,10 @@ class Rights:
                 log.warning("rights could not be read", extra={"error": error.text})
                 self._stale[connection] = None
                 await asyncio.sleep(self._gateway.policy.change_poll_s)
+            except Exception:
+                # Whoever's rights cannot be told keeps none; the others' still have to be looked at.
+                log.exception("rights could not be compiled")
+                self._gateway.close(connection, CloseCode.NO_SIGN_OF_LIFE, "internal error")
         await asyncio.sleep(0)
 
     async def _recompile(self, connection: "Connection", known: "dict[str, Principal | None]") -> None:

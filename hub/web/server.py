@@ -22,6 +22,10 @@ MOST_A_SECOND = 0.2
 """Of all sockets, at most this share is closed within one second, so that they do not all come back at once."""
 
 
+RECONNECTS_A_SECOND = 200
+"""How fast clients in extended mode are told to come back."""
+
+
 class Server(uvicorn.Server):
     """One listening port.
 
@@ -97,10 +101,14 @@ class Server(uvicorn.Server):
         # Few sockets need no minutes: the drain takes as long as the share per second asks for, and no longer than set.
         batches = min(batches, int(BATCHES_A_SECOND / MOST_A_SECOND))
         size = -(-total // batches) or 1
+        told = 0
         while len(gateway) and not self.force_exit:
             closing = [one for one in gateway.connections if one.closing is None][:size]
             for connection in closing:
-                gateway.close(connection, CloseCode.RESTART, "the hub restarts", reconnectAfter=1.0)
+                # A slot of its own for each, at a pace that the next process can take.
+                slot_s = round(1.0 + told / RECONNECTS_A_SECOND, 2)
+                gateway.close(connection, CloseCode.RESTART, "the hub restarts", reconnectAfter=slot_s)
+                told += 1
             await asyncio.sleep(pause_s if len(gateway) > len(closing) else 0.02)
             if not closing and not gateway.connections:
                 break

@@ -87,13 +87,12 @@ class Socket(asyncio.Protocol):
         self._fragments: list[bytes] | None = None
         self._first_byte = FIN | TEXT
         self._heard_s = self._touched_s = edge.wheel.now_s
-        self._deadline_s: float | None = edge.wheel.now_s + edge.limits.handshake_s
+        self._deadline_s: float | None = None
         self._ping_s: float | None = None
         self._closing_s: float | None = None
         self._pings: tuple[float, float] | None = None
         self._mark: tuple[float, int, int] | None = None
         self._writable: asyncio.Future[None] | None = None
-        edge.wheel.add(self, edge.limits.handshake_s)
 
     def __repr__(self) -> str:
         return f"Socket({self.connection!r})"
@@ -160,9 +159,16 @@ class Socket(asyncio.Protocol):
 
         if has_credentials(request.headers):
             self._pause()
+            self._edge.wheel.add(HandshakeDeadline(self), limits.handshake_s)
             Call(authenticate(self._edge, request.headers, opening), accept)
         else:
             accept(None, None)
+
+    def give_up_handshake(self) -> None:
+        """The time for the handshake is over."""
+        if self._handshake is not None:
+            self._handshake = None
+            self._transport.abort()
 
     def _finish_http(self, protocol: ServerProtocol) -> None:
         """Write an HTTP answer that is no upgrade, and end."""
@@ -498,10 +504,6 @@ class Socket(asyncio.Protocol):
             return None
         if self._closing_s is not None:
             return self._tick_closing(now_s)
-        if self._handshake is not None:
-            self._handshake = None
-            self._transport.abort()
-            return None
         connection = self.connection
         if connection is None or self._ping_s is None:
             return None
@@ -582,6 +584,19 @@ class Socket(asyncio.Protocol):
         self.connection = None
         self._conversation = None
         self._buffer = None
+
+
+class HandshakeDeadline:
+    """Ends a handshake whose credentials take too long to check."""
+
+    __slots__ = ("_socket",)
+
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
+
+    def tick(self, now_s: float) -> float | None:
+        self._socket.give_up_handshake()
+        return None
 
 
 def _status(response: bytes) -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import http
-import os
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -16,10 +15,11 @@ from websockets.typing import Subprotocol
 
 from hub.client import Options
 from protocol.codecs import JSON, MSGPACK
+from tests.waiting import WAIT_S
 
 T = TypeVar("T")
 
-TIMEOUT_S = 10.0 * float(os.environ.get("TEST_TIME_SCALE", "1"))
+TIMEOUT_S = WAIT_S
 """The longest that anything here may take."""
 
 FAST = Options(backoff_first_s=0.01, backoff_most_s=0.02, timeout_s=TIMEOUT_S, stable_s=TIMEOUT_S)

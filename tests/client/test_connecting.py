@@ -28,8 +28,7 @@ from hub.client import (
 from hub.client.backoff import Backoff
 from hub.client.socket import endpoint_url, retry_after_s
 from protocol.names import Endpoint
-
-from .scripted import FAST, TIMEOUT_S, scripted, until, within
+from tests.client.scripted import FAST, TIMEOUT_S, scripted, until, within
 
 SECRET = "s3cret"
 

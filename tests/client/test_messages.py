@@ -17,8 +17,7 @@ from hub.client import (
     connect,
     connect_device,
 )
-
-from .scripted import FAST, TIMEOUT_S, scripted, until, within
+from tests.client.scripted import FAST, TIMEOUT_S, scripted, until, within
 
 
 async def test_a_device_notifies_and_obeys():

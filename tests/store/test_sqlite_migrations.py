@@ -77,12 +77,18 @@ def test_an_interrupted_migration_leaves_nothing(tmp_path):
     path = tmp_path / "hub.db"
     connection = connect_writer(path, busy_timeout_s=1)
     wrapped = wrap(connection)
-    with pytest.raises(ZeroDivisionError), transaction(connection):
-        migrations.upgrade(wrapped)
-        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        _upgrade_and_fail(connection, wrapped)
     connection.close()
 
     assert definitions(path) == {}
+
+
+def _upgrade_and_fail(connection, wrapped):
+    with transaction(connection):
+        migrations.upgrade(wrapped)
+        raise ZeroDivisionError
 
 
 async def test_deleting_an_owner_is_enforced_by_the_database(migrated):

@@ -112,7 +112,7 @@ async def test_batches_of_many_tasks_do_not_mix_their_outcomes(store):
     outcomes = await asyncio.gather(*(append(store, batch) for batch in batches))
 
     assert batches == outcomes
-    assert sum(batches, []) == await read(store)
+    assert [message for batch in batches for message in batch] == await read(store)
 
 
 # --- one failure among others -----------------------------------------------------------------------------------------
