@@ -4,8 +4,8 @@ Batches of 1, 100 and 500 notifications of about 250 bytes, one batch at a time,
 one that never rests, at three switch intervals of Python. Prints JSON: rows per second, and the median and the worst
 time of a batch from ``write`` to its answer. A busy loop works for ``TURN_S`` a turn, as a gateway under load does.
 
-Python's own switch interval, 5 ms, is not among them: a loop that gives the GIL up for a moment at the end of each turn,
-and turns sooner than the interval, starves every other thread for seconds, since each moment begins the wait anew.
+Python's own switch interval, 5 ms, is not among them: a loop that gives the GIL up for a moment in every turn, and
+whose turns are shorter than that, starves all other threads for seconds: each moment begins their wait anew.
 """
 
 import argparse

@@ -146,7 +146,7 @@ class Hub:
     async def stop(self) -> None:
         """Drain, flush the log last, let go of everything."""
         if self._server is not None and self._task is not None:
-            self._server.should_exit = True
+            self._server.stop()
             await self._task
 
     async def _close(self) -> None:

@@ -161,9 +161,13 @@ class Wire:
     ) -> Self:
         """A connection whose handshake has succeeded."""
         wire = await cls.connect(port, **options)
-        await wire.write(upgrade(path, *extra))
-        response = await wire.response()
-        assert response.status == 101, response
+        try:
+            await wire.write(upgrade(path, *extra))
+            response = await wire.response()
+            assert response.status == 101, response
+        except BaseException:
+            wire.close()
+            raise
         return wire
 
     def abort(self) -> None:

@@ -115,7 +115,10 @@ async def _insert_listening(
         if connection is not None and stored is not command:
             gateway.unlisten(connection, command.id)
     if connection is not None and stored is not command:
+        # Asked again after a broken connection: what it may have missed meanwhile comes right behind the answer.
         gateway.listen(connection, stored.id)
+        if stored.updated:
+            gateway.fan_out.remind(connection, stored)
     return stored
 
 

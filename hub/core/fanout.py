@@ -150,6 +150,10 @@ class FanOut:
         for connection in self._listeners.get(command.id, ()):
             self._updates.append((connection, command))
 
+    def remind(self, connection: "Connection", command: Command) -> None:
+        """Push a command's present state to one connection that may have missed an update."""
+        self._updates.append((connection, command))
+
     # --- asked by the gateway
 
     @property

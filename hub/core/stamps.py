@@ -84,5 +84,7 @@ class Stamper:
         self._stamped.clear()
 
     def before_next_ms(self, now_us: int) -> int:
-        """One millisecond before the earliest timestamp that a later message can get."""
-        return max(now_us // 1000, self._current_ms) - 1
+        """One millisecond before the earliest timestamp that a later message can get, even if the clock goes back."""
+        if now_us // 1000 > self._current_ms:
+            self._move_to(now_us // 1000)
+        return self._current_ms - 1

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from hub.core.access import Address
+from protocol.names import LOGIN_MAX
 
 FIRST_WAIT_S = 60.0
 LONGEST_WAIT_S = 300.0
@@ -48,7 +49,7 @@ class LoginThrottle:
 
     def succeeded(self, login: str, address: Address | None) -> None:
         """Forget the failures of this account from this block."""
-        self._records.pop((_block(address), login), None)
+        self._records.pop(_keys(login, address)[0], None)
 
     def _count(self, key: tuple[str, str | None], limit: int, now_s: float) -> None:
         if not limit:
@@ -70,7 +71,8 @@ class LoginThrottle:
 
 def _keys(login: str, address: Address | None) -> tuple[tuple[str, str | None], ...]:
     block = _block(address)
-    return (block, login), (block, None)
+    # No account has a longer login: what else somebody sends shall not be what fills our memory.
+    return (block, login[:LOGIN_MAX]), (block, None)
 
 
 def _block(address: Address | None) -> str:

@@ -5,26 +5,21 @@ and ending the transaction is the store's business.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    CursorResult,
-    Executable,
     Select,
     Table,
     and_,
     delete,
-    exists,
     func,
     insert,
-    literal,
     or_,
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
 
 from hub.store import Change, Idempotency, NewKey, queries, rows
 from hub.store.schema import (
@@ -45,8 +40,8 @@ from hub.store.schema import (
 )
 from hub.store.schema import equipment as equipment_table
 from hub.store.secrets import START_LENGTH, Secrets, new_key
+from hub.store.statements import Statements
 from protocol.entities import AccessKey, Device, DeviceClass, EquipmentState, KeyPermission, Network, User
-from protocol.errors import CONFLICT
 from protocol.messages import Message
 from protocol.names import KeyType, UserRole, UserStatus
 from protocol.requests import UNSET, SaveEquipment, Unset
@@ -82,7 +77,7 @@ class Entities:
     """
 
     def __init__(self, connection: Connection, *, log: LogWriter, secrets: Secrets, now_ms: Callable[[], int]) -> None:
-        self._connection = connection
+        self._sql = Statements(connection)
         self._log = log
         self._secrets = secrets
         self._now_ms = now_ms
@@ -92,18 +87,18 @@ class Entities:
     # --- users ---
 
     def user(self, user_id: int) -> User | None:
-        return self._one(queries.USERS.where(user.c.id == user_id), rows.to_user)
+        return self._sql.one(queries.USERS.where(user.c.id == user_id), rows.to_user)
 
     def user_by_login(self, login: str) -> User | None:
         named = (user.c.login == login) & (user.c.status != UserStatus.DELETED)
-        return self._one(queries.USERS.where(named), rows.to_user)
+        return self._sql.one(queries.USERS.where(named), rows.to_user)
 
     def users(self) -> list[User]:
-        return self._all(queries.USERS.order_by(user.c.id), rows.to_user)
+        return self._sql.all(queries.USERS.order_by(user.c.id), rows.to_user)
 
     def active_administrators(self) -> int:
         active = (user.c.role == UserRole.ADMIN) & (user.c.status == UserStatus.ACTIVE)
-        return self._connection.execute(select(func.count()).select_from(user).where(active)).scalar_one()
+        return int(self._sql.execute(select(func.count()).select_from(user).where(active)).scalar_one())
 
     def insert_user(
         self,
@@ -115,7 +110,7 @@ class Entities:
         password_salt: str | None = None,
         data: Any = None,
     ) -> User:
-        user_id = self._insert(
+        user_id = self._sql.insert(
             user,
             login=login,
             role=int(role),
@@ -137,43 +132,43 @@ class Entities:
         data: Any = UNSET,
     ) -> None:
         values = {"login": login, "role": role, "status": status, "data": _text(data)}
-        if self._update(user, user_id, values):
+        if self._sql.update(user, user_id, values):
             self._changed("user", user_id)
 
     def set_password(self, user_id: int, *, password_hash: str | None, ends_sessions: bool = True) -> None:
         changes = user.c.password_changes + int(ends_sessions)
         values = {"password_hash": password_hash, "password_salt": None, "password_changes": changes}
-        if self._update(user, user_id, values):
+        if self._sql.update(user, user_id, values):
             self._changed("user", user_id)
 
     def record_login(self, user_id: int, *, now_ms: int | None, login_attempts: int) -> None:
         values: dict[str, Any] = {"login_attempts": login_attempts}
         if now_ms is not None:
             values["last_login_ms"] = now_ms
-        self._write(update(user).where(user.c.id == user_id).values(values))
+        self._sql.write(update(user).where(user.c.id == user_id).values(values))
 
     def delete_user(self, user_id: int) -> bool:
-        for key_id in self._column(select(access_key.c.id).where(access_key.c.user_id == user_id)):
+        for key_id in self._sql.column(select(access_key.c.id).where(access_key.c.user_id == user_id)):
             self._changed("key", key_id)
         owned = (link.c.owner_type == "user") & (link.c.owner_id == user_id)
         linked = select(link.c.target_id).where(owned, link.c.target_type == "device")
         self._devices_changed(device.c.id.in_(linked))
-        self._write(delete(link).where(owned))
+        self._sql.write(delete(link).where(owned))
         return self._delete(user, user_id, "user")
 
     # --- networks ---
 
     def network(self, network_id: int) -> Network | None:
-        return self._one(queries.NETWORKS.where(network.c.id == network_id), rows.to_network)
+        return self._sql.one(queries.NETWORKS.where(network.c.id == network_id), rows.to_network)
 
     def network_by_name(self, name: str) -> Network | None:
-        return self._one(queries.NETWORKS.where(network.c.name == name), rows.to_network)
+        return self._sql.one(queries.NETWORKS.where(network.c.name == name), rows.to_network)
 
     def networks(self) -> list[Network]:
-        return self._all(queries.NETWORKS.order_by(network.c.id), rows.to_network)
+        return self._sql.all(queries.NETWORKS.order_by(network.c.id), rows.to_network)
 
     def insert_network(self, *, name: str, key: str | None = None, description: str | None = None) -> Network:
-        network_id = self._insert(network, name=name, key=key, description=description)
+        network_id = self._sql.insert(network, name=name, key=key, description=description)
         self._changed("network", network_id)
         return _present(self.network(network_id))
 
@@ -185,7 +180,7 @@ class Entities:
         key: str | None | Unset = UNSET,
         description: str | None | Unset = UNSET,
     ) -> None:
-        if self._update(network, network_id, {"name": name, "key": key, "description": description}):
+        if self._sql.update(network, network_id, {"name": name, "key": key, "description": description}):
             self._changed("network", network_id)
 
     def delete_network(self, network_id: int) -> bool:
@@ -195,22 +190,22 @@ class Entities:
         return self._delete(network, network_id, "network")
 
     def add_member(self, user_id: int, network_id: int) -> None:
-        if self._insert_new(user_network, user_id=user_id, network_id=network_id):
+        if self._sql.insert_new(user_network, user_id=user_id, network_id=network_id):
             self._changed("user", user_id)
 
     def remove_member(self, user_id: int, network_id: int) -> None:
         membership = (user_network.c.user_id == user_id) & (user_network.c.network_id == network_id)
-        if self._write(delete(user_network).where(membership)):
+        if self._sql.write(delete(user_network).where(membership)):
             self._changed("user", user_id)
 
     # --- device classes ---
 
     def device_class(self, name: str, version: str) -> DeviceClass | None:
         named = (device_class.c.name == name) & (device_class.c.version == version)
-        return self._one(queries.CLASSES.where(named), rows.to_class)
+        return self._sql.one(queries.CLASSES.where(named), rows.to_class)
 
     def device_classes(self) -> list[DeviceClass]:
-        return self._all(queries.CLASSES.order_by(device_class.c.id), rows.to_class)
+        return self._sql.all(queries.CLASSES.order_by(device_class.c.id), rows.to_class)
 
     def insert_class(
         self,
@@ -221,7 +216,7 @@ class Entities:
         offline_timeout_s: int | None = None,
         data: Any = None,
     ) -> DeviceClass:
-        class_id = self._insert(
+        class_id = self._sql.insert(
             device_class,
             name=name,
             version=version,
@@ -230,7 +225,7 @@ class Entities:
             data=rows.to_text(data),
         )
         self._changed("class", class_id)
-        return _present(self._one(queries.CLASSES.where(device_class.c.id == class_id), rows.to_class))
+        return _present(self._sql.one(queries.CLASSES.where(device_class.c.id == class_id), rows.to_class))
 
     def update_class(
         self,
@@ -241,13 +236,13 @@ class Entities:
         data: Any = UNSET,
     ) -> None:
         values = {"is_permanent": is_permanent, "offline_timeout_s": offline_timeout_s, "data": _text(data)}
-        if self._update(device_class, class_id, values):
+        if self._sql.update(device_class, class_id, values):
             self._changed("class", class_id)
 
     def replace_equipment(self, class_id: int, equipment: Sequence[SaveEquipment]) -> None:
-        self._write(delete(equipment_table).where(equipment_table.c.device_class_id == class_id))
+        self._sql.write(delete(equipment_table).where(equipment_table.c.device_class_id == class_id))
         for piece in equipment:
-            self._insert(
+            self._sql.insert(
                 equipment_table,
                 device_class_id=class_id,
                 name=piece.name,
@@ -255,20 +250,20 @@ class Entities:
                 type=piece.type,
                 data=rows.to_text(piece.data),
             )
-        self._update(device_class, class_id, {}, even_without_values=True)
+        self._sql.update(device_class, class_id, {}, even_without_values=True)
         self._changed("class", class_id)
 
     # --- devices ---
 
     def device(self, guid: str) -> Device | None:
-        return self._one(queries.DEVICES.where(device.c.guid == guid), rows.to_device)
+        return self._sql.one(queries.DEVICES.where(device.c.guid == guid), rows.to_device)
 
     def devices(self, *, after: str = "", limit: int = 1_000) -> list[Device]:
         found = queries.DEVICES.where(device.c.guid > after).order_by(device.c.guid).limit(limit)
-        return self._all(found, rows.to_device)
+        return self._sql.all(found, rows.to_device)
 
     def device_key_matches(self, device_id: int, key: str) -> bool:
-        stored = self._connection.execute(select(device.c.key).where(device.c.id == device_id)).scalar()
+        stored = self._sql.execute(select(device.c.key).where(device.c.id == device_id)).scalar()
         return stored is not None and self._secrets.matches(key, stored)
 
     def insert_device(
@@ -283,7 +278,7 @@ class Entities:
         data: Any = None,
         is_blocked: bool = False,
     ) -> Device:
-        device_id = self._insert(
+        device_id = self._sql.insert(
             device,
             guid=guid,
             key=self._secrets.hash(key),
@@ -318,7 +313,7 @@ class Entities:
             "device_class_id": class_id,
             "is_blocked": is_blocked,
         }
-        if self._update(device, device_id, values):
+        if self._sql.update(device, device_id, values):
             self._devices_changed(device.c.id == device_id)
 
     def delete_device(self, guid: str) -> bool:
@@ -326,7 +321,7 @@ class Entities:
 
     def equipment_states(self, device_id: int) -> list[EquipmentState]:
         of_device = device_equipment.c.device_id == device_id
-        return self._all(
+        return self._sql.all(
             select(device_equipment).where(of_device).order_by(device_equipment.c.id),
             lambda row: EquipmentState(row["code"], row["timestamp_ms"], rows.from_text(row["parameters"])),
         )
@@ -335,8 +330,8 @@ class Entities:
         values = {"timestamp_ms": state.timestamp_ms, "parameters": rows.to_text(state.parameters)}
         piece = (device_equipment.c.device_id == device_id) & (device_equipment.c.code == state.code)
         version = device_equipment.c.entity_version + 1
-        if not self._write(update(device_equipment).where(piece).values(**values, entity_version=version)):
-            self._insert(device_equipment, device_id=device_id, code=state.code, **values)
+        if not self._sql.write(update(device_equipment).where(piece).values(**values, entity_version=version)):
+            self._sql.insert(device_equipment, device_id=device_id, code=state.code, **values)
 
     def _forget_devices(self, which: ColumnElement[bool]) -> int:
         """Delete devices with everything that hangs on them, except messages. Returns how many there were."""
@@ -345,19 +340,19 @@ class Entities:
         owned = and_(link.c.owner_type == "device", link.c.owner_id.in_(chosen))
         self._users_changed(select(link.c.owner_id).distinct().where(linked, link.c.owner_type == "user"))
         self._devices_changed(which)
-        self._write(delete(link).where(or_(linked, owned)))
-        self._write(delete(retention).where(retention.c.device_id.in_(chosen)))
-        return self._write(delete(device).where(which))
+        self._sql.write(delete(link).where(or_(linked, owned)))
+        self._sql.write(delete(retention).where(retention.c.device_id.in_(chosen)))
+        return self._sql.write(delete(device).where(which))
 
     # --- links ---
 
     def add_link(self, owner: tuple[str, int], target: tuple[str, int]) -> None:
-        if self._insert_new(link, **_ends(owner, target)):
+        if self._sql.insert_new(link, **_ends(owner, target)):
             self._link_changed(owner, target)
 
     def remove_link(self, owner: tuple[str, int], target: tuple[str, int]) -> None:
         same = [link.c[name] == value for name, value in _ends(owner, target).items()]
-        if self._write(delete(link).where(*same)):
+        if self._sql.write(delete(link).where(*same)):
             self._link_changed(owner, target)
 
     def _link_changed(self, *ends: tuple[str, int]) -> None:
@@ -370,11 +365,11 @@ class Entities:
     # --- access keys ---
 
     def key(self, key_id: int) -> AccessKey | None:
-        return self._one(queries.KEYS.where(access_key.c.id == key_id), rows.to_key)
+        return self._sql.one(queries.KEYS.where(access_key.c.id == key_id), rows.to_key)
 
     def keys(self, user_id: int | None = None) -> list[AccessKey]:
         found = queries.KEYS.order_by(access_key.c.id)
-        return self._all(found if user_id is None else found.where(access_key.c.user_id == user_id), rows.to_key)
+        return self._sql.all(found if user_id is None else found.where(access_key.c.user_id == user_id), rows.to_key)
 
     def insert_key(
         self,
@@ -387,7 +382,7 @@ class Entities:
     ) -> NewKey:
         secret = new_key()
         key_hash = self._secrets.hash(secret)
-        key_id = self._insert(
+        key_id = self._sql.insert(
             access_key,
             user_id=user_id,
             label=label,
@@ -411,10 +406,10 @@ class Entities:
         expires_ms: int | None | Unset = UNSET,
     ) -> None:
         values = {"label": label, "type": type, "expires_ms": expires_ms}
-        if not self._update(access_key, key_id, values, even_without_values=permissions is not UNSET):
+        if not self._sql.update(access_key, key_id, values, even_without_values=permissions is not UNSET):
             return
         if not isinstance(permissions, Unset):
-            self._write(delete(access_key_permission).where(access_key_permission.c.access_key_id == key_id))
+            self._sql.write(delete(access_key_permission).where(access_key_permission.c.access_key_id == key_id))
             self._insert_permissions(key_id, permissions)
         self._changed("key", key_id)
 
@@ -424,19 +419,19 @@ class Entities:
     def delete_expired_keys(self, before_ms: int, *, limit: int) -> int:
         """Delete keys that expired before a time. Returns how many; as many as ``limit``: ask again."""
         expired = select(access_key.c.id).where(access_key.c.expires_ms < before_ms).limit(limit)
-        key_ids = self._column(expired)
+        key_ids = self._sql.column(expired)
         for key_id in key_ids:
             self.delete_key(key_id)
         return len(key_ids)
 
     def readable_key(self, key_id: int) -> str | None:
         columns = select(access_key.c.key_sealed, access_key.c.key).where(access_key.c.id == key_id)
-        row = self._connection.execute(columns).one_or_none()
+        row = self._sql.execute(columns).one_or_none()
         return None if row is None else self._secrets.unseal(row.key_sealed, row.key)
 
     def _insert_permissions(self, key_id: int, permissions: Sequence[KeyPermission]) -> None:
         for permission in permissions:
-            self._insert(
+            self._sql.insert(
                 access_key_permission,
                 access_key_id=key_id,
                 domains=rows.to_text(permission.domains),
@@ -450,17 +445,17 @@ class Entities:
 
     def configuration(self) -> dict[str, str]:
         written = select(configuration.c.name, configuration.c.value).order_by(configuration.c.name)
-        return {row.name: row.value for row in self._connection.execute(written)}
+        return {row.name: row.value for row in self._sql.execute(written)}
 
     def put_configuration(self, name: str, value: str) -> None:
         version = configuration.c.entity_version + 1
         existing = update(configuration).where(configuration.c.name == name)
-        if not self._write(existing.values(value=value, entity_version=version)):
-            self._insert(configuration, name=name, value=value)
+        if not self._sql.write(existing.values(value=value, entity_version=version)):
+            self._sql.insert(configuration, name=name, value=value)
         self._changed("configuration", None)
 
     def delete_configuration(self, name: str) -> None:
-        if self._write(delete(configuration).where(configuration.c.name == name)):
+        if self._sql.write(delete(configuration).where(configuration.c.name == name)):
             self._changed("configuration", None)
 
     # --- messages and activity ---
@@ -481,7 +476,7 @@ class Entities:
         self._log.touch(activity)
 
     def forget_activity(self, device_id: int) -> None:
-        self._write(delete(activity).where(activity.c.device_id == device_id))
+        self._sql.write(delete(activity).where(activity.c.device_id == device_id))
 
     # --- the trace ---
 
@@ -491,15 +486,22 @@ class Entities:
     def _changed(self, entity: str, row_id: int | None, guid: str | None = None) -> None:
         """Report a change of an entity. Every write passes here: this is where an audit log would listen."""
         values = {"entity": entity, "entity_id": row_id, "guid": guid, "time_ms": self._now_ms()}
-        revision = self._execute(insert(change).values(values).returning(change.c.revision)).scalar_one()
+        revision = self._sql.execute(insert(change).values(values).returning(change.c.revision)).scalar_one()
         self._changes.append(Change(revision, entity, row_id, guid))
 
+    def _delete(self, table: Table, row_id: int, entity: str) -> bool:
+        """Delete a row with what depends on it. Returns whether there was one."""
+        gone = self._sql.write(delete(table).where(table.c.id == row_id)) > 0
+        if gone:
+            self._changed(entity, row_id)
+        return gone
+
     def _users_changed(self, user_ids: Select[Any]) -> None:
-        self._each_or_many("user", [(user_id, None) for user_id in self._column(user_ids.limit(MANY))])
+        self._each_or_many("user", [(user_id, None) for user_id in self._sql.column(user_ids.limit(MANY))])
 
     def _devices_changed(self, which: ColumnElement[bool]) -> None:
         chosen = select(device.c.id, device.c.guid).where(which).limit(MANY)
-        self._each_or_many("device", [(row.id, row.guid) for row in self._connection.execute(chosen)])
+        self._each_or_many("device", [(row.id, row.guid) for row in self._sql.execute(chosen)])
 
     def _each_or_many(self, entity: str, changed: list[tuple[int, str | None]]) -> None:
         if len(changed) == MANY:
@@ -507,53 +509,6 @@ class Entities:
             return
         for row_id, guid in changed:
             self._changed(entity, row_id, guid)
-
-    # --- statements ---
-
-    def _one(self, found: Select[Any], convert: Callable[[Any], T]) -> T | None:
-        row = self._connection.execute(found).mappings().one_or_none()
-        return None if row is None else convert(row)
-
-    def _all(self, found: Select[Any], convert: Callable[[Any], T]) -> list[T]:
-        return [convert(row) for row in self._connection.execute(found).mappings()]
-
-    def _column(self, found: Select[Any]) -> list[int]:
-        return list(self._connection.execute(found).scalars())
-
-    def _insert(self, table: Table, **values: Any) -> int:
-        """Insert a row and return its id."""
-        return int(self._execute(insert(table).values(values).returning(table.c.id)).scalar_one())
-
-    def _insert_new(self, table: Table, **values: int | str) -> bool:
-        """Insert a row unless the same one is there. Returns whether it was new."""
-        same = exists().where(*(table.c[name] == value for name, value in values.items()))
-        new = select(*(literal(value) for value in values.values())).where(~same)
-        return self._write(insert(table).from_select(list(values), new)) > 0
-
-    def _update(self, table: Table, row_id: int, values: dict[str, Any], *, even_without_values: bool = False) -> bool:
-        """Update the columns that are given, and count it. Returns whether anything was."""
-        given = {name: value for name, value in values.items() if value is not UNSET}
-        if not given and not even_without_values:
-            return False
-        counted = update(table).where(table.c.id == row_id)
-        return self._write(counted.values(given | {"entity_version": table.c.entity_version + 1})) > 0
-
-    def _delete(self, table: Table, row_id: int, entity: str) -> bool:
-        """Delete a row with what depends on it. Returns whether there was one."""
-        gone = self._write(delete(table).where(table.c.id == row_id)) > 0
-        if gone:
-            self._changed(entity, row_id)
-        return gone
-
-    def _write(self, statement: Executable) -> int:
-        """Execute a write. Returns how many rows it touched."""
-        return self._execute(statement).rowcount
-
-    def _execute(self, statement: Executable) -> CursorResult[Any]:
-        try:
-            return cast(CursorResult[Any], self._connection.execute(statement))
-        except IntegrityError as exc:
-            raise CONFLICT.error() from exc
 
 
 def _ends(owner: tuple[str, int], target: tuple[str, int]) -> dict[str, int | str]:

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -141,8 +142,7 @@ def _checked(pepper: str) -> bytes:
 def _made(file: Path) -> bytes:
     """Make the pepper file whole or not at all, and never in place of one that another process has just made."""
     pepper = secrets.token_bytes(PEPPER_BYTES)
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # mode 0600
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(pepper)
@@ -152,5 +152,5 @@ def _made(file: Path) -> bytes:
     except FileExistsError:
         return file.read_bytes()
     finally:
-        draft.unlink()
+        os.unlink(draft)
     return pepper

@@ -9,6 +9,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -266,7 +267,7 @@ class SqliteStore:
 
         Raises:
             FileExistsError: there is something at ``target``.
-            OSError: the target cannot be written.
+            OSError: the copy failed; nothing is left of it.
         """
         loop = asyncio.get_running_loop()
 
@@ -274,8 +275,7 @@ class SqliteStore:
             if progress is not None:
                 loop.call_soon_threadsafe(progress, left, pages)
 
-        with answering():
-            await asyncio.to_thread(copy, self._path, target, tell)
+        await asyncio.to_thread(copy, self._path, target, tell)
 
     async def check(self) -> dict[str, Any]:
         return await asyncio.to_thread(_check, self._path)
@@ -300,20 +300,16 @@ _CHANGES = """
 
 
 def _check(path: Path) -> dict[str, Any]:
-    with answering():
-        connection = connect_reader(path, busy_timeout_s=5)
-        try:
-            return {
-                "kind": "sqlite",
-                "version": sqlite3.sqlite_version,
-                "place": str(path),
-                "bytes": sum(file.stat().st_size for file in (path, _beside(path, "-wal")) if file.exists()),
-                "schema": connection.execute("SELECT version_num FROM alembic_version").fetchone()[0],
-                "newest_schema": REVISION,
-                "integrity": connection.execute("PRAGMA quick_check(1)").fetchone()[0],
-            }
-        finally:
-            connection.close()
+    with answering(), closing(connect_reader(path, busy_timeout_s=5)) as connection:
+        return {
+            "kind": "sqlite",
+            "version": sqlite3.sqlite_version,
+            "place": str(path),
+            "bytes": sum(file.stat().st_size for file in (path, _beside(path, "-wal")) if file.exists()),
+            "schema": connection.execute("SELECT version_num FROM alembic_version").fetchone()[0],
+            "newest_schema": REVISION,
+            "integrity": connection.execute("PRAGMA quick_check(1)").fetchone()[0],
+        }
 
 
 def _beside(path: Path, suffix: str) -> Path:

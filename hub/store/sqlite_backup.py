@@ -2,7 +2,9 @@
 
 import os
 import sqlite3
+import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from hub.store.sqlite_connect import connect_reader
@@ -21,30 +23,33 @@ def copy(path: Path, target: Path, progress: Callable[[int, int], None]) -> None
 
     Raises:
         FileExistsError: there is something at ``target``.
+        OSError: the copy failed; nothing is left of it.
     """
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
     _refuse_existing(target)
-    os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mode 0600
+    os.close(descriptor)
+    draft = Path(name)
     try:
         _copy_pages(path, draft, progress)
         _refuse_existing(target)
         draft.rename(target)
         _sync(target.parent)
+    except sqlite3.Error as exc:
+        raise OSError(f"the backup to {target} failed: {exc}") from exc
     finally:
         draft.unlink(missing_ok=True)
 
 
 def _copy_pages(path: Path, draft: Path, progress: Callable[[int, int], None]) -> None:
-    source, copied = connect_reader(path, busy_timeout_s=5), sqlite3.connect(draft, isolation_level=None)
-    try:
+    with (
+        closing(connect_reader(path, busy_timeout_s=5)) as source,
+        closing(sqlite3.connect(draft, isolation_level=None)) as copied,
+    ):
         # A transaction of our own holds the state of this moment; without it every commit would begin the copy anew.
         source.execute("BEGIN")
         source.execute("SELECT 1 FROM sqlite_master").fetchone()
         source.backup(copied, pages=PAGES_AT_ONCE, progress=lambda _, left, pages: progress(left, pages))
         copied.execute("PRAGMA journal_mode = DELETE")  # so that the copy is one file
-    finally:
-        source.close()
-        copied.close()
     _sync(draft)
 
 

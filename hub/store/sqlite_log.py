@@ -25,7 +25,10 @@ _COMMAND_COLUMNS = (*_SHARED_COLUMNS, "user_id", "lifetime_s", "expires_ms", "st
 def _insert(table: str, columns: Sequence[str]) -> str:
     """Insert a JSON array of rows; a known id is passed over, so that appending may be repeated."""
     values = ", ".join(f"json_extract(value, '$[{place}]')" for place in range(len(columns)))
-    return f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) SELECT {values} FROM json_each(?)"  # noqa: S608
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM json_each(?) "  # noqa: S608
+        "WHERE true ON CONFLICT (id) DO NOTHING"
+    )
 
 
 _APPEND = {

@@ -1,12 +1,11 @@
 """The opening handshake: which connection a request asks for, and who sends it."""
 
 import base64
-import binascii
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from websockets.datastructures import Headers, MultipleValuesError
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
@@ -76,8 +75,10 @@ def read_opening(edge: Edge, request: Request, subprotocol: str | None, *, peer:
     """What a request asks for.
 
     Raises:
-        Refused: the path is none of ours.
+        Refused: the path is none of ours, or it is not clear which host is meant.
     """
+    if len(request.headers.get_all("Host")) > 1:
+        raise Refused(HTTPStatus.BAD_REQUEST, "Only one Host header")
     path = request.path.partition("?")[0]
     for context in edge.context_paths:
         for endpoint in Endpoint:
@@ -144,7 +145,7 @@ async def _basic(edge: Edge, gateway: Gateway, value: str, headers: Headers, ope
         return ANONYMOUS
     try:
         login, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError) as exc:
+    except ValueError as exc:  # No base64, no ASCII, no UTF-8.
         raise BAD_CREDENTIALS.error() from exc
     if not colon:
         raise BAD_CREDENTIALS.error()
@@ -155,12 +156,13 @@ def _same_site(edge: Edge, origin: str | None, host: str) -> bool:
     if origin is None:
         return True
     origin = origin.lower().rstrip("/")
-    return origin in edge.allowed_origins or urlsplit(origin).netloc == host.lower()
+    authority = origin.partition("://")[2]
+    return origin in edge.allowed_origins or (authority != "" and authority == host.lower())
 
 
-def refusal(protocol: ServerProtocol, status: HTTPStatus, text: str, *, retry_after_s: int | None = None) -> Response:
+def refusal(protocol: ServerProtocol, status: HTTPStatus, text: str, *, retry_after_s: float | None = None) -> Response:
     """An HTTP answer in place of the upgrade."""
     response = protocol.reject(status, text + "\n")
     if retry_after_s is not None:
-        response.headers["Retry-After"] = str(retry_after_s)
+        response.headers["Retry-After"] = str(math.ceil(retry_after_s))
     return response

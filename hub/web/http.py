@@ -25,6 +25,7 @@ class HttpProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._edge = edge
+        self._receiving = True
         self._in_head = True
         self._head_bytes = 0
         self._since_s = edge.wheel.now_s
@@ -34,38 +35,41 @@ class HttpProtocol(HttpToolsProtocol):
         self._edge.wheel.add(self, self._edge.limits.handshake_s)
 
     def tick(self, now_s: float) -> float | None:
-        """Close a connection whose request head does not come to its end."""
+        """Close a connection whose request does not come to its end."""
         if self.parser is None or self.transport.is_closing() or self.transport.get_protocol() is not self:
             return None
         left_s = self._since_s + self._edge.limits.handshake_s - now_s
-        if self._in_head and left_s <= 0:
+        if self._receiving and left_s <= 0:
             self.transport.abort()
             return None
-        return max(left_s, 0.0) if self._in_head else self._edge.limits.handshake_s
+        return max(left_s, 0.0) if self._receiving else self._edge.limits.handshake_s
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
+        if not self._receiving:
+            # Whatever comes between two requests, an empty line too, has to become a request in time.
+            self._receiving = True
+            self._since_s = self._edge.wheel.now_s
         if self._in_head:
             self._head_bytes += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
+            # An offer of another protocol, such as HTTP/2, is passed over: the request is answered like any other.
             if self._should_upgrade():
                 self._upgrade(data[upgrade.args[0] :])
-            else:
-                self._refuse(400, "Only WebSocket upgrades are known here")
         except httptools.HttpParserError:
             self._refuse(400, "Invalid HTTP request received.")
         else:
-            if self._in_head and self._head_bytes > self._edge.limits.header_bytes:
-                self._refuse(431, f"At most {self._edge.limits.header_bytes} bytes of headers")
+            if self._in_head:
+                self._check_size(self._head_bytes)
 
     def _should_upgrade_to_ws(self) -> bool:
         return True
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head = True
+        self._receiving = self._in_head = True
         self._since_s = self._edge.wheel.now_s
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -76,15 +80,23 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._head_bytes = 0
+        # A head that came in one piece was never looked at while it was incomplete.
+        self._check_size(len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers))
         if self.transport.is_closing():
             return
         super().on_headers_complete()
+
+    def _check_size(self, head_bytes: int) -> None:
+        limit = self._edge.limits.header_bytes
+        if head_bytes > limit and not self.transport.is_closing():
+            self._refuse(431, f"At most {limit} bytes of headers")
 
     def on_body(self, body: bytes) -> None:
         if not self.transport.is_closing():
             super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._receiving = False
         if not self.transport.is_closing():
             super().on_message_complete()
 

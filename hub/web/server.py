@@ -1,11 +1,13 @@
 """The server: uvicorn's, with a shutdown that drains, flushes and ends with exit code 0."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -24,6 +26,14 @@ MOST_A_SECOND = 0.2
 
 RECONNECTS_A_SECOND = 200
 """How fast clients in extended mode are told to come back."""
+
+
+SMALL_BATCH = 50
+"""So few sockets may be closed at once in any case: they are no herd."""
+
+TICK_S = 1.0
+ANSWERS_S = 5.0
+"""How long a shutdown waits for HTTP answers under way."""
 
 
 class Server(uvicorn.Server):
@@ -61,54 +71,78 @@ class Server(uvicorn.Server):
         self._edge = edge
         self._drain_s = drain_s
         self._flush = flush
+        self._stopping = asyncio.Event()
 
     async def run_quietly(self, sockets: list[socket.socket]) -> None:
-        """Serve until ``should_exit`` is set; signals are somebody else's."""
+        """Serve until :meth:`stop`; signals are somebody else's."""
         await self._serve(sockets)
 
     async def run_until_stopped(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until SIGTERM or SIGINT; a second SIGINT ends the draining early."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, partial(self.handle_exit, number, None))
+            loop.add_signal_handler(number, self.handle_exit, number, None)
         try:
             await self._serve(sockets)
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
 
+    def stop(self) -> None:
+        """Begin the shutdown; whoever runs the server returns when it is over."""
+        self.should_exit = True
+        self._stopping.set()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.stop()
+
     @property
     def port(self) -> int:
         """The port that is really listened on."""
         return int(self.servers[0].sockets[0].getsockname()[1])
 
+    async def main_loop(self) -> None:
+        """Tick once a second; unlike uvicorn's, end at once when told to."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), TICK_S)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting, close the sockets in batches, let their goodbyes out, and flush."""
+        """Stop accepting, close the sockets in batches, let the last answers out, and flush."""
         self._edge.draining = True
         for server in self.servers:
             server.close()
         await self._drain()
-        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await self._answers()
         await self._flush()
+
+    async def _answers(self) -> None:
+        """Wait for HTTP answers under way, and for the sockets' goodbyes to be on their way; a few seconds at most."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + ANSWERS_S
+        while self.server_state.tasks and loop.time() < deadline_s and not self.force_exit:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        for task in self.server_state.tasks:
+            task.cancel()
 
     async def _drain(self) -> None:
         gateway = self._edge.gateway
         total = len(gateway)
         if total:
             log.info("draining", extra={"connections": total, "seconds": self._drain_s})
-        pause_s = 1 / BATCHES_A_SECOND
-        batches = max(1, int(self._drain_s * BATCHES_A_SECOND))
-        # Few sockets need no minutes: the drain takes as long as the share per second asks for, and no longer than set.
-        batches = min(batches, int(BATCHES_A_SECOND / MOST_A_SECOND))
-        size = -(-total // batches) or 1
+        most = min(self._drain_s, 1 / MOST_A_SECOND) * BATCHES_A_SECOND
+        size = max(SMALL_BATCH, -(-total // max(1, int(most))))
         told = 0
         while len(gateway) and not self.force_exit:
-            closing = [one for one in gateway.connections if one.closing is None][:size]
-            for connection in closing:
+            for connection in gateway.connections[:size]:
                 # A slot of its own for each, at a pace that the next process can take.
                 slot_s = round(1.0 + told / RECONNECTS_A_SECOND, 2)
                 gateway.close(connection, CloseCode.RESTART, "the hub restarts", reconnectAfter=slot_s)
                 told += 1
-            await asyncio.sleep(pause_s if len(gateway) > len(closing) else 0.02)
-            if not closing and not gateway.connections:
-                break
+            # The goodbyes are written at the end of this turn, and with that the connections are gone.
+            await asyncio.sleep(0)
+            await asyncio.sleep(1 / BATCHES_A_SECOND if len(gateway) else 0.01)

@@ -151,7 +151,8 @@ class Socket(asyncio.Protocol):
             if self._handshake is None:
                 return  # It took too long, or the peer has gone.
             if error is not None:
-                protocol.send_response(refusal(protocol, HTTPStatus(error.code), error.text))
+                status, wait_s = HTTPStatus(error.code), error.retry_after_s
+                protocol.send_response(refusal(protocol, status, error.text, retry_after_s=wait_s))
                 self._finish_http(protocol)
                 return
             protocol.send_response(response)
@@ -421,7 +422,7 @@ class Socket(asyncio.Protocol):
             return
         unsent = transport.get_write_buffer_size()
         fan_out = self._edge.gateway.fan_out
-        if fan_out.deferred_to(connection) and unsent < PONG_BACKLOG:
+        if self._writable is None and fan_out.deferred_to(connection):
             connection.outbox.offer_all(fan_out.take_deferred(connection, PONG_BACKLOG))
         data = connection.outbox.take(unsent)
         if data:
@@ -431,6 +432,8 @@ class Socket(asyncio.Protocol):
             transport.write(data)
         if unsent:
             self._edge.stalled[self] = None
+        if self._writable is None and fan_out.deferred_to(connection):
+            self._edge.gateway.visit(connection)  # There is more, and the transport has not said stop.
         if connection.outbox.overflowed and connection.closing is None:
             self._edge.gateway.close(connection, CloseCode.SLOW_READER, "reads too slowly")
         if connection.closing is not None:

@@ -81,6 +81,16 @@ async def test_a_full_disk_leaves_nothing_half_done(store, path):
     assert (await store.find_device("lamp")).device.status == "On"
 
 
+async def test_a_message_that_cannot_be_stored_is_not_acknowledged(store):
+    """Passing over a known id must not pass over anything else: a mistake of ours is loud, and nothing is half done."""
+    lamp = await add_device(store)
+
+    with pytest.raises(sqlite3.IntegrityError):
+        await append(store, [notification(lamp), notification(lamp, name=None)])
+
+    assert await read(store) == []
+
+
 async def test_a_full_disk_in_the_middle_of_a_batch_fails_all_of_it(store, path):
     """A piece of work that meets it cannot be told from the rest: the whole batch did not happen."""
     lamp = await add_device(store)
@@ -313,12 +323,18 @@ async def test_a_backup_that_fails_leaves_nothing(store, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, hard))
     try:
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(OSError, match=r"copy\.db"):
             await store.backup(place / "copy.db", interrupted)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     assert os.listdir(place) == []
+
+
+async def test_a_backup_without_a_place_is_told(store, tmp_path):
+    """The directory is missing."""
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        await store.backup(tmp_path / "nowhere" / "copy.db")
 
 
 async def test_a_backup_is_one_file_for_its_owner(store, tmp_path):

@@ -1,0 +1,199 @@
+"""Stamps: ids and times that never go back and never repeat, whatever the clock does."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.core.stamps import AHEAD_MS, EPOCH_2020_US, LANES, RESERVE_US, Stamper
+from protocol.errors import StoreUnavailable
+
+NOW_US = 1_800_000_000_000_000
+NOW_MS = NOW_US // 1000
+YEAR_2300_US = 10_413_792_000_000_000
+
+clocks = st.integers(-(10**15), YEAR_2300_US) | st.integers(NOW_US - 2_000_000, NOW_US + 2_000_000)
+"""Any clock, and clocks that creep or jump a little about the same moment."""
+devices = st.integers(1, 3)
+turns = st.lists(st.tuples(devices, clocks), max_size=40)
+lanes = st.integers(0, LANES - 1)
+
+
+def stamper(lane: int = 0, mark: int = 0, last_timestamp_ms: int = 0) -> Stamper:
+    return Stamper(lane=lane, mark=mark, last_timestamp_ms=last_timestamp_ms)
+
+
+def reserving(stamps: Stamper, now_us: int) -> Stamper:
+    """Reserve whatever is wanted, as a gateway does whose database answers at once."""
+    mark = stamps.wanted(now_us)
+    if mark is not None:
+        stamps.reserved(mark)
+    return stamps
+
+
+def given_out(stamps: Stamper, turns) -> list[tuple[int, int, int]]:
+    """Device, id and time of the stamps for these devices at these times."""
+    drawn = [(device_id, reserving(stamps, now_us).stamp(device_id, now_us)) for device_id, now_us in turns]
+    return [(device_id, stamp.id, stamp.timestamp_ms) for device_id, stamp in drawn]
+
+
+def rises(values: list[int]) -> bool:
+    return all(one < other for one, other in zip(values, values[1:], strict=False))
+
+
+# --- ids --------------------------------------------------------------------------------------------------------------
+
+
+@given(lane=lanes, turns=turns)
+def test_ids_rise_in_their_lane(lane, turns):
+    """Ids strictly increase, belong to the worker's lane, and fit into a JavaScript number."""
+    ids = [message_id for _, message_id, _ in given_out(stamper(lane), turns)]
+
+    assert rises(ids)
+    assert {message_id % LANES for message_id in ids} <= {lane}
+    assert all(0 <= message_id < 2**53 for message_id in ids)
+
+
+@given(turns=st.lists(st.tuples(st.booleans(), clocks), max_size=40))
+def test_no_id_passes_the_reservation(turns):
+    """When the database does not answer, a message is refused rather than given an id that a crash could give again."""
+    stamps, mark = stamper(), 0
+
+    for answers, now_us in turns:
+        wanted = stamps.wanted(now_us)
+        if answers and wanted is not None:
+            assert wanted > mark
+            mark = wanted
+            stamps.reserved(mark)
+        try:
+            assert stamps.stamp(1, now_us).id <= mark
+        except StoreUnavailable as error:
+            assert error.retry_after_s == 1
+
+
+def test_an_id_tells_when_it_was_given():
+    """While a worker is not in a hurry, its ids are the microseconds since 2020."""
+    (_, message_id, _), *_ = given_out(stamper(), [(1, NOW_US)])
+
+    assert 0 <= message_id - (NOW_US - EPOCH_2020_US) < LANES
+
+
+def test_lanes_never_meet():
+    """Workers at the same moment give different ids without talking to each other."""
+    stamps = [given_out(stamper(lane), [(1, NOW_US)] * 3) for lane in range(LANES)]
+
+    ids = [message_id for drawn in stamps for _, message_id, _ in drawn]
+    assert len(set(ids)) == 3 * LANES
+
+
+def test_a_reservation_is_renewed_at_half():
+    """A new one is asked for while half of the last is left, so that stamping never waits for it."""
+    stamps = reserving(stamper(), NOW_US)
+
+    assert stamps.wanted(NOW_US) is None
+    assert stamps.wanted(NOW_US + RESERVE_US // 2) is None
+    assert stamps.wanted(NOW_US + RESERVE_US // 2 + 1) is not None
+
+
+def test_an_older_reservation_takes_nothing_back():
+    """Answers of the database may come in any order."""
+    stamps = reserving(stamper(), NOW_US)
+
+    stamps.reserved(5)
+
+    assert stamps.stamp(1, NOW_US).id > 5
+
+
+# --- times ------------------------------------------------------------------------------------------------------------
+
+
+@given(turns=turns)
+def test_times_never_go_back(turns):
+    """Whatever the clock does, a later message is never older."""
+    times = [timestamp_ms for _, _, timestamp_ms in given_out(stamper(), turns)]
+
+    assert times == sorted(times)
+
+
+@given(turns=turns)
+def test_times_of_a_device_rise_until_they_are_too_far_ahead(turns):
+    """Messages of a device share a millisecond only where its time is already ten seconds ahead of the clock."""
+    last: dict[int, int] = {}
+
+    for (device_id, now_us), (_, _, timestamp_ms) in zip(turns, given_out(stamper(), turns), strict=True):
+        before = last.get(device_id, -(10**15))
+        assert timestamp_ms > before or timestamp_ms >= now_us // 1000 + AHEAD_MS
+        last[device_id] = timestamp_ms
+
+
+def test_messages_of_different_devices_may_share_a_millisecond():
+    """Only a device's own messages have to be told apart by time."""
+    times = [timestamp_ms for _, _, timestamp_ms in given_out(stamper(), [(1, NOW_US), (2, NOW_US)])]
+
+    assert times == [NOW_MS, NOW_MS]
+
+
+def test_a_burst_of_one_device_runs_ahead_of_the_clock_and_no_further():
+    """More than a message a millisecond pushes the time ahead, at most ten seconds; then it stands still."""
+    times = [timestamp_ms for _, _, timestamp_ms in given_out(stamper(), [(1, NOW_US)] * (AHEAD_MS + 50))]
+
+    assert times[: AHEAD_MS + 1] == list(range(NOW_MS, NOW_MS + AHEAD_MS + 1))
+    assert set(times[AHEAD_MS:]) == {NOW_MS + AHEAD_MS}
+
+
+def test_the_clock_overtakes_what_ran_ahead():
+    """Once the clock is later than the last stamp, the clock counts again."""
+    times = [
+        timestamp_ms
+        for _, _, timestamp_ms in given_out(stamper(), [(1, NOW_US), (1, NOW_US), (1, NOW_US + 5_000_000)])
+    ]
+
+    assert times == [NOW_MS, NOW_MS + 1, NOW_MS + 5_000]
+
+
+# --- restarts ---------------------------------------------------------------------------------------------------------
+
+
+@given(lane=lanes, lives=st.lists(turns, min_size=2, max_size=4))
+def test_nothing_repeats_after_a_restart(lane, lives):
+    """From its reservation and the last stored time a worker goes on above all that it ever gave."""
+    mark, last_ms = 0, 0
+    ids, times = [], []
+
+    for life in lives:
+        stamps = stamper(lane, mark, last_ms)
+        for device_id, now_us in life:
+            mark = stamps.wanted(now_us) or mark
+            stamps.reserved(mark)
+            stamp = stamps.stamp(device_id, now_us)
+            assert not times or stamp.timestamp_ms > last_ms
+            ids.append(stamp.id)
+            times.append(stamp.timestamp_ms)
+        last_ms = max([last_ms, *times])
+
+    assert rises(ids)
+    assert times == sorted(times)
+
+
+# --- the time that a client may go on from ----------------------------------------------------------------------------
+
+
+@given(before=turns, asked_us=clocks, after=st.lists(st.tuples(devices, clocks), min_size=1, max_size=20))
+def test_every_later_message_is_newer_than_the_servers_time(before, asked_us, after):
+    """Whoever replays from the time that ``server/info`` told misses nothing, also if the clock goes back."""
+    stamps = stamper()
+    given_out(stamps, before)
+
+    told_ms = stamps.before_next_ms(asked_us)
+
+    assert all(timestamp_ms > told_ms for _, _, timestamp_ms in given_out(stamps, after))
+
+
+def test_the_servers_time_is_just_behind_its_clock():
+    """It is as late as it can be, so that a replay repeats little."""
+    assert stamper().before_next_ms(NOW_US) == NOW_MS - 1
+
+
+def test_nothing_is_stamped_before_something_is_reserved():
+    """A worker that has never reached its database gives no ids at all."""
+    with pytest.raises(StoreUnavailable):
+        stamper().stamp(1, NOW_US)

@@ -1,0 +1,84 @@
+"""A hub as a process of its own, which may be killed, starved and started again."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from tests.waiting import WAIT_S, until
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+class HubProcess:
+    """``python -m hub serve`` in a directory, always on the same port.
+
+    Args:
+        environ: settings, as ``HUB_…`` variables.
+    """
+
+    def __init__(self, directory: Path, **environ: str) -> None:
+        self.port = free_port()
+        self._directory = directory
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
+        paths = os.pathsep.join(filter(None, [str(ROOT), clean.get("PYTHONPATH", "")]))
+        fixed = {"PYTHONPATH": paths, "HUB_PORT": str(self.port), "HUB_LOG_FORMAT": "json"}
+        self._environ = {**clean, **fixed, **environ}
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "it was started"
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """All that it and its predecessors have logged."""
+        path = self._directory / "hub.log"
+        return path.read_text() if path.exists() else ""
+
+    async def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        with (self._directory / "hub.log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "hub", "serve", cwd=self._directory, env=self._environ, stdout=log, stderr=log
+            )
+        await until(self._listens, within_s=3 * WAIT_S)
+
+    async def _listens(self) -> bool:
+        assert self._process is not None, "just started"
+        assert self._process.returncode is None, self.log[-2000:]
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            return False
+        writer.close()
+        await writer.wait_closed()
+        return True
+
+    async def kill(self) -> None:
+        """``kill -9``."""
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """End it in good order; returns the exit code."""
+        return await self._end(signal.SIGTERM)
+
+    async def _end(self, number: int) -> int:
+        process = self._process
+        assert process is not None, "it was started"
+        if process.returncode is None:
+            process.send_signal(number)
+        async with asyncio.timeout(3 * WAIT_S):
+            return await process.wait()
+
+    async def restart(self) -> None:
+        await self.kill()
+        await self.start()
