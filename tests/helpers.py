@@ -9,9 +9,11 @@ from hub.core.fanout import FanOut
 from hub.core.subscription import Published, Subscription
 from protocol.client import Client
 from protocol.client_events import Event
+from protocol.client_events import Subscription as Interest
 from protocol.codecs import JSON, MSGPACK, Codec
 from protocol.messages import Message
 from protocol.names import Endpoint, Kind, Role, Subprotocol
+from protocol.times import format_ms
 
 _numbers = count(1)
 
@@ -117,6 +119,14 @@ class Pair:
         """Bring what the client has to say to the connection; returns what is asked now."""
         exchanges = [self.connection.receive(payload) for payload in self.client.take()]
         return [exchange for exchange in exchanges if exchange is not None]
+
+    def subscribe(self, interest: Interest) -> Exchange:
+        """Let the client subscribe; returns what is asked, after any question about the time is answered."""
+        self.client.subscribe(interest)
+        *before, asked = self.carry()
+        for exchange in before:
+            self.connection.succeed(exchange, {"info": {"serverTimestamp": format_ms(0)}})
+        return asked
 
     def deliver(self) -> list[Event]:
         """Bring what the connection owes to the client; returns what the client makes of it."""

@@ -411,8 +411,7 @@ def test_our_client_understands_the_answers(subprotocol):
 def test_our_client_understands_the_pushes(subprotocol):
     """A subscription of the client's gets what is published here, once and in order."""
     pair, fan_out, interest = Pair(subprotocol), FanOut(), Interest(Kind.NOTIFICATION)
-    pair.client.subscribe(interest)
-    *_, asked = pair.carry()
+    asked = pair.subscribe(interest)
     ours = subscription(pair.connection)
     fan_out.subscribe(ours)
     pair.connection.succeed(asked, {"subscriptionId": ours.id, "position": ours.position})
@@ -444,8 +443,7 @@ def test_our_client_hears_what_became_of_a_command(subprotocol):
 def test_a_push_never_overtakes_the_answer_that_names_its_subscription(subprotocol):
     """The answer is written first, so that the client knows whose push it is."""
     pair, fan_out = Pair(subprotocol), FanOut()
-    pair.client.subscribe(Interest(Kind.NOTIFICATION))
-    *_, asked = pair.carry()
+    asked = pair.subscribe(Interest(Kind.NOTIFICATION))
     ours = subscription(pair.connection)
     fan_out.subscribe(ours)
 

@@ -1,0 +1,123 @@
+"""A database that does not answer now and then: every request is answered, and nothing acknowledged is lost."""
+
+import asyncio
+import random
+from itertools import pairwise
+
+from protocol.names import Kind
+from tests.fault.conftest import world
+from tests.gateway.conftest import take_clock
+from tests.websocket.peer import Peer
+from tests.waiting import WAIT_S, until
+
+UNAVAILABLE = (503, "Storage is not available, try again")
+NOTIFICATION = {"deviceGuid": "lamp", "notification": {"notification": "watts"}}
+
+
+def outcome(answer):
+    return answer.get("code", 200), answer.get("error")
+
+
+async def test_an_hour_of_silence_does_not_cost_the_next_insert(home):
+    """Ids are reserved ahead of use; a hub that nobody used for long, or was paused, still takes the next message."""
+    admin = await home.key("admin")
+    clock = take_clock(home.hub.gateway)
+
+    clock.forward(3_600)
+    answer = await admin.ask("notification/insert", **NOTIFICATION)
+
+    assert outcome(answer) == (200, None)
+
+
+async def test_a_failing_store_leaves_nothing_unanswered_and_loses_nothing(start_hub, failing):
+    """Whatever fails, each request gets its answer, in order, and what was acknowledged is pushed once and stored."""
+    home = await start_hub(world())
+    store, dice = failing(home), random.Random(7)
+    admin, reader = await home.key("admin"), await home.key("admin")
+    await reader.succeed("notification/subscribe")
+
+    store.fails = lambda name: name != "changes" and dice.random() < 0.3
+    for number in range(300):
+        await admin.send(action="notification/insert", requestId=number, **NOTIFICATION)
+        if number % 20 == 0:
+            home.hub.gateway.devices.drop(None)
+    answers = [await admin.receive() for _ in range(300)]
+    store.fails = lambda name: False
+
+    acknowledged = [answer["notification"]["id"] for answer in answers if answer["status"] == "success"]
+    assert [answer["requestId"] for answer in answers] == list(range(300))
+    assert {outcome(answer) for answer in answers} == {(200, None), UNAVAILABLE}
+    assert [push["notification"]["id"] for push in await reader.pushes()] == acknowledged
+    assert all(earlier < later for earlier, later in pairwise(acknowledged))
+
+
+async def test_a_subscription_that_fails_leaves_nothing_behind(start_hub, failing):
+    """When the log cannot be asked for what is missing, the subscribe fails whole: nothing of it goes on living."""
+    home = await start_hub(world())
+    admin = await home.key("admin")
+    failing(home).fails = lambda name: name in ("pruned_to", "lost")
+
+    answer = await admin.ask("notification/subscribe", since=0)
+    await admin.succeed("notification/insert", **NOTIFICATION)
+
+    [connection] = home.hub.gateway.connections
+    assert outcome(answer) == UNAVAILABLE
+    assert connection.subscriptions == {}
+    assert await admin.pushes() == []
+
+
+async def test_a_replay_that_cannot_be_read_ends_the_connection(start_hub, failing):
+    """A promise of history that cannot be kept closes with 1013; the peer asks again later."""
+    home = await start_hub(world())
+    admin = await home.key("admin")
+    failing(home).fails = lambda name: name == "read"
+
+    await admin.succeed("notification/subscribe", since=0)
+
+    assert await admin.closed() == 1013
+
+
+async def test_activity_outlives_a_database_that_does_not_answer(start_hub, failing):
+    """Signs of life that could not be stored are stored later: nobody turns Offline for the database's silence."""
+    home = await start_hub(world())
+    gateway = home.hub.gateway
+    await home.device("lamp", "lamp-key")
+    failing(home).fails = lambda name: name == "write"
+
+    for _ in range(2):
+        try:
+            await gateway.duties.flush_activity()
+        except Exception:
+            pass
+    failing(home).fails = lambda name: False
+
+    assert gateway.activity or await last_active(gateway, "lamp")
+
+
+async def last_active(gateway, guid):
+    device = await gateway.devices.device(guid)
+    return device.id in gateway.activity
+
+
+async def test_what_a_repetition_acknowledges_was_pushed(start_hub, failing):
+    """An insert whose outcome was unknown and which the log has after all reaches the subscribers, once."""
+    home = await start_hub(world())
+    admin, reader = await home.key("admin"), await home.key("admin")
+    await reader.succeed("notification/subscribe")
+    store = failing(home)
+    write = store._store.write
+
+    async def write_and_be_silent(batch):
+        await write(batch)
+        raise TimeoutError
+
+    store._store.write = write_and_be_silent
+    doubtful = await admin.ask("notification/insert", **NOTIFICATION, idempotencyKey="k")
+    store._store.write = write
+    repeated = await admin.ask("notification/insert", **NOTIFICATION, idempotencyKey="k")
+    later = await admin.ask("notification/insert", **NOTIFICATION)
+
+    assert outcome(doubtful) == UNAVAILABLE
+    assert outcome(repeated) == (200, None)
+    ids = [repeated["notification"]["id"], later["notification"]["id"]]
+    assert [push["notification"]["id"] for push in await reader.pushes()] == ids
