@@ -1,13 +1,15 @@
 """The application: the one place that knows which concrete parts a hub is made of, and puts them together."""
 
 import asyncio
+import fcntl
 import secrets
+import shutil
 import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 import structlog
 
@@ -75,6 +77,7 @@ class Hub:
         )
         self._server: Server | None = None
         self._task: asyncio.Task[None] | None = None
+        self._lock: IO[bytes] | None = None
 
     @property
     def port(self) -> int:
@@ -103,6 +106,7 @@ class Hub:
         """
         listening = listen(self.settings.host, self.settings.port)
         try:
+            self._lock = lock(self.settings)
             await self.store.open()
             self.first_start = await self.store.transact(lambda tx: prepare(tx, self.settings))
             await self.gateway.start()
@@ -153,6 +157,9 @@ class Hub:
         self.edge.wheel.stop()
         await self.gateway.stop()
         await self.store.close()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
 
 # --- the parts --------------------------------------------------------------------------------------------------------
@@ -164,6 +171,11 @@ def make_store(settings: Settings) -> Store:
     if path is None:
         raise CannotStart("a hub needs a database file: HUB_DATABASE_URL=sqlite:///hub.db")
     given = settings.pepper.get_secret_value() if settings.pepper is not None else None
+    if given is None and path.exists() and not settings.pepper_path.exists():
+        raise CannotStart(
+            f"the pepper file {settings.pepper_path} is missing, and without it no key in {path} works: bring it back "
+            "from a backup, or set HUB_PEPPER; to start anew, move the database away"
+        )
     peppers = load_peppers(settings.pepper_path, given)
     return SqliteStore(path, Secrets(peppers, readable=settings.access_keys_readable), wait_s=settings.database_wait_s)
 
@@ -242,6 +254,25 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as exc:
         hint = "is another hub running? try --port" if port else "try --host"
         raise CannotStart(f"cannot listen on {host}:{port}: {exc.strerror or exc}; {hint}") from exc
+
+
+def lock(settings: Settings) -> IO[bytes]:
+    """Keep a second hub away from the same database: two would give out the same ids.
+
+    Raises:
+        CannotStart: another hub has it.
+    """
+    path = settings.data_directory / f"{settings.database_path.name if settings.database_path else 'hub'}.lock"
+    try:
+        file = path.open("ab")
+    except OSError as exc:
+        raise CannotStart(f"cannot write beside the database: {path}: {exc.strerror}") from exc
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        file.close()
+        raise CannotStart(f"another hub runs on {settings.database_path}; one hub has a SQLite database") from exc
+    return file
 
 
 # --- the first start --------------------------------------------------------------------------------------------------
@@ -342,5 +373,20 @@ def banner(hub: Hub) -> str:
             f"  password        {password}",
             f"  access key      {first.access_key}",
         ]
-    lines += ["", "Try, in another terminal:  hub tail     and:  python examples/thermostat.py"]
+    lines += ["", "Try, in other terminals, from this folder:", *(f"  {line}" for line in things_to_try())]
     return "\n".join(lines)
+
+
+def things_to_try() -> list[str]:
+    """Commands that show a hub at work, as they have to be typed here."""
+    folder = Path(sys.executable).parent
+    on_path = shutil.which("hub") == str(folder / "hub")
+    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    prefix = "" if on_path else f"{shown}/"
+    lines = [f"{prefix}hub tail"]
+    if Path("examples/thermostat.py").exists():
+        lines.append(f"{prefix}python examples/thermostat.py")
+        lines.append(f"{prefix}hub send thermostat set target=23")
+    else:
+        lines.append(f"{prefix}hub --help")
+    return lines

@@ -81,8 +81,12 @@ def _shared() -> list[Processor]:
 
 
 def _last(*, as_json: bool, colours: bool) -> list[Processor]:
-    start: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, drop_secrets]
-    start.append(structlog.processors.format_exc_info)
+    start: list[Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        drop_colours,
+        drop_secrets,
+        structlog.processors.format_exc_info,
+    ]
     if as_json:
         # JSON escapes control characters itself.
         return [*start, shorten, structlog.processors.JSONRenderer()]
@@ -102,6 +106,12 @@ def _route(handler: logging.Handler, least: int) -> None:
 
 
 # --- processors -------------------------------------------------------------------------------------------------------
+
+
+def drop_colours(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Leave out the copy of the message that uvicorn colours for terminals."""
+    event.pop("color_message", None)
+    return event
 
 
 def drop_secrets(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -40,12 +40,13 @@ def test_structlog_and_logging_go_the_same_way():
 
     def write():
         structlog.get_logger("hub.gateway").info("started", port=8080)
-        logging.getLogger("uvicorn.error").info("listening on %s", "8080")
+        logging.getLogger("uvicorn.error").info("listening on %s", "8080", extra={"color_message": "x"})
 
     ours, theirs = lines(write)
 
     assert (ours["event"], ours["port"], ours["level"], ours["logger"]) == ("started", 8080, "info", "hub.gateway")
     assert (theirs["event"], theirs["level"], theirs["logger"]) == ("listening on 8080", "info", "uvicorn.error")
+    assert "color_message" not in theirs
     assert ours["timestamp"].endswith("Z")
 
 

@@ -38,7 +38,7 @@ async def insert_notification(gateway: Gateway, caller: Caller, ask: InsertNotif
     return {
         "notification": {
             "id": notification.id,
-            "notification": notification.name,
+            "notification": ask.name,
             "deviceGuid": notification.device_guid,
             "timestamp": format_ms(notification.timestamp_ms),
         }
@@ -81,7 +81,7 @@ async def insert_command(gateway: Gateway, caller: Caller, ask: InsertCommand) -
         raise COMMAND_REQUIRED.error(detail={"parameter": "command"})
     command = _new_command(ask, device, gateway.stamp(device.id), user_id=caller.principal.require_user().id)
     stored = await _insert_listening(gateway, caller, device, command, ask.idempotency_key)
-    return {"command": {"id": stored.id, "timestamp": format_ms(stored.timestamp_ms), "userId": stored.user_id}}
+    return {"command": {"id": stored.id, "timestamp": format_ms(stored.timestamp_ms), "userId": command.user_id}}
 
 
 def _new_command(ask: InsertCommand, device: Device, stamp: Stamp, *, user_id: int) -> Command:

@@ -213,9 +213,7 @@ async def test_stored_passwords_count_only_from_known_origins(start, wires, orig
 
 async def test_a_foreign_origin_does_not_learn_whether_a_password_is_right(world, wires):
     """Ignored means ignored: a wrong password from a foreign page is not refused either."""
-    wire = await wires.open(
-        world, "/websocket/client", basic("admin", "wrong"), ("Origin", "https://evil.example")
-    )
+    wire = await wires.open(world, "/websocket/client", basic("admin", "wrong"), ("Origin", "https://evil.example"))
 
     assert "anonymous" == await who(wire)
 

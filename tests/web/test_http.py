@@ -165,8 +165,8 @@ async def test_requests_that_do_not_come_to_their_end_are_cut_off(start, wires, 
     world = await start(handshake_s=SHORT_S)
     patient = await wires.open(world)
     silent, dripping = await wires.connect(world), await wires.connect(world)
-    await silent.write(begin)
-    await dripping.write(begin)
+    for wire in (silent, dripping):
+        await wire.write_sliced(begin, max(0, len(begin) - 2))
     dripper = asyncio.create_task(drip(dripping, b"\r\n" * 5_000 if begin.endswith(b"\n") else b"a" * 10_000, 0.05))
 
     await silent.ended()
@@ -176,7 +176,7 @@ async def test_requests_that_do_not_come_to_their_end_are_cut_off(start, wires, 
     assert "success" == (await patient.ask("server/info"))["status"]
 
 
-async def test_a_thousand_dripping_handshakes_delay_nobody(start, wires):
+async def test_hundreds_of_slow_handshakes_delay_nobody(start, wires):
     """Half of them silent, half in the middle of a header: all are gone after the deadline, others get in meanwhile."""
     world = await start(handshake_s=2 * SHORT_S)
     slow = [await wires.connect(world) for _ in range(200)]

@@ -1,6 +1,7 @@
 """Safe by default, compatible by setting: each difference between the two, seen from outside."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ REGISTRATION: dict[str, dict[str, tuple[int, str] | None]] = {
 
 @pytest.mark.parametrize("mode", REGISTRATION)
 async def test_strangers_register_devices_as_the_setting_says(start_hub, mode):
-    """The default takes only the key of an existing network, and every refusal reads the same: nothing can be probed."""
+    """The default takes only the key of an existing network, and refuses all else in one way: nobody can probe."""
     chosen = {} if mode == "network-key" else {"anonymous_registration": mode}
     world = await start_hub(DATA, **chosen)
     peer = await world.connect("/websocket/device")
@@ -264,10 +265,11 @@ async def test_a_command_whose_time_is_over_is_not_replayed(start_hub, chosen, r
 
 
 def _append_old_command(tx: Tx) -> None:
-    """A command of a minute long ago, with an id below any that this hub gives."""
+    """A command that was good for a minute, two minutes ago, with an id below any that this hub gives."""
     device = tx.device("own")
     assert device is not None, "it is in the world"
-    old = Command(5, device.id, "own", "old", timestamp_ms=1_500_000_000_000, user_id=1, lifetime_s=60)
+    inserted_ms = time.time_ns() // 1_000_000 - 120_000
+    old = Command(5, device.id, "own", "old", timestamp_ms=inserted_ms, user_id=1, lifetime_s=60)
     tx.append(old, device)
 
 
