@@ -344,7 +344,7 @@ async def _serve(settings: Settings) -> int:
     hub = Hub(settings)
     await hub.start(signals=True)
     print(banner(hub), flush=True)
-    log.info("started", url=hub.url, database=str(settings.database_path), pid_limit=settings.connection_limit)
+    log.info("started", url=hub.url, database=str(settings.database_path), connections_limit=settings.connection_limit)
     await hub.run()
     log.info("stopped")
     return EXIT_OK

@@ -60,7 +60,7 @@ async def _notifying_device(gateway: Gateway, caller: Caller, ask: InsertNotific
 async def _insert_ordinary(gateway: Gateway, caller: Caller, device: Device, ask: InsertNotification) -> Notification:
     assert ask.name is not None, "checked by insert_notification"
     # Nothing is awaited between the stamp and the queue: ids follow the order of the log.
-    stamp = gateway.stamp(device.id)
+    stamp = await gateway.stamp(device.id)
     notification = Notification(stamp.id, device.id, device.guid, ask.name, stamp.timestamp_ms, ask.parameters or NULL)
     idempotency = caller.idempotency(Action.NOTIFICATION_INSERT, ask.idempotency_key)
     if gateway.policy.durable_notifications or idempotency is not None:
@@ -79,7 +79,8 @@ async def insert_command(gateway: Gateway, caller: Caller, ask: InsertCommand) -
         raise DEVICE_NOT_FOUND.error(guid=ask.device_guid)
     if not ask.given or ask.name is None:
         raise COMMAND_REQUIRED.error(detail={"parameter": "command"})
-    command = _new_command(ask, device, gateway.stamp(device.id), user_id=caller.principal.require_user().id)
+    stamp = await gateway.stamp(device.id)
+    command = _new_command(ask, device, stamp, user_id=caller.principal.require_user().id)
     stored = await _insert_listening(gateway, caller, device, command, ask.idempotency_key)
     return {"command": {"id": stored.id, "timestamp": format_ms(stored.timestamp_ms), "userId": command.user_id}}
 

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -25,11 +26,11 @@ from hub.gateway.devices import Devices
 from hub.gateway.duties import Duties
 from hub.gateway.logins import Logins
 from hub.gateway.policy import Policy
-from hub.gateway.replays import Replays, Socket
+from hub.gateway.replays import Replays, Socket, published
 from hub.gateway.rights import Rights
-from hub.store import Amend, Append, Change, Idempotency, LogQuery, Store, Transact, Tx
+from hub.store import Amend, Append, Change, Idempotency, Logged, LogQuery, Store, Transact, Tx
 from protocol.entities import Device
-from protocol.errors import HubError
+from protocol.errors import HubError, StoreUnavailable
 from protocol.messages import Command, CommandPatch, Message, Notification
 from protocol.names import CloseCode, Kind, Overflow
 from protocol.requests import Subscribe
@@ -81,7 +82,7 @@ class Gateway:
         self.fan_out = FanOut()
         self.devices = Devices(store, most=policy.device_cache)
         self.rights = Rights(self)
-        self.commits = Commits(store, settled=self._flush)
+        self.commits = Commits(store, settled=self._flush, catch_up=self._catch_up)
         self.replays = Replays(
             store,
             self.fan_out,
@@ -99,7 +100,7 @@ class Gateway:
         """How many connections this worker has decided to close, by close code."""
         self._lane = lane
         self._stamper: Stamper | None = None
-        self._reserving = False
+        self._reservation: asyncio.Task[None] | None = None
         self._sockets: dict[Connection, Socket] = {}
         self._visits: dict[Connection, None] = {}
         self._armed = False
@@ -229,23 +230,38 @@ class Gateway:
 
     # --- messages
 
-    def stamp(self, device_id: int) -> Stamp:
-        """The id and timestamp of a new message of a device.
+    async def stamp(self, device_id: int) -> Stamp:
+        """The id and timestamp of a new message of a device. Queue the message before anything else is awaited.
 
         Raises:
             StoreUnavailable: the database has not answered for so long that no more ids are reserved.
         """
+        return (await self._stamps([device_id]))[0]
+
+    async def _stamps(self, device_ids: Sequence[int]) -> list[Stamp]:
+        try:
+            return [self._stamp(device_id) for device_id in device_ids]
+        except StoreUnavailable:
+            # The clock has run past what is reserved: for a minute nothing was inserted, or the process did not run.
+            await self._more_ids()
+            return [self._stamp(device_id) for device_id in device_ids]
+
+    def _stamp(self, device_id: int) -> Stamp:
         assert self._stamper is not None, "the gateway was started"
         now_us = self.now_us()
-        if not self._reserving and self._stamper.wanted(now_us) is not None:
-            self._reserving = True
-            self._spawn(self._reserve())
+        if self._reservation is None and self._stamper.wanted(now_us) is not None:
+            self._more_ids()
         return self._stamper.stamp(device_id, now_us)
 
     def before_next_ms(self) -> int:
         """One millisecond before the earliest timestamp that a later message can get."""
         assert self._stamper is not None, "the gateway was started"
         return self._stamper.before_next_ms(self.now_us())
+
+    def _more_ids(self) -> "asyncio.Task[None]":
+        if self._reservation is None:
+            self._reservation = self._spawn(self._reserve())
+        return self._reservation
 
     async def _reserve(self) -> None:
         assert self._stamper is not None, "the gateway was started"
@@ -255,12 +271,13 @@ class Gateway:
                 await self.store.reserve(self._lane, mark)
                 self._stamper.reserved(mark)
         finally:
-            self._reserving = False
+            self._reservation = None
 
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _spawn(self, work: Any) -> "asyncio.Task[None]":
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
@@ -304,7 +321,7 @@ class Gateway:
             work: runs in the store's thread; may append messages that it stamps with the stamps it is given.
             stamps_for: the device row of each message that may be stored; 0 for a device that does not exist yet.
         """
-        stamps = Stamps([self.stamp(device_id) for device_id in stamps_for])
+        stamps = Stamps(await self._stamps(stamps_for))
 
         def run(tx: Tx) -> tuple[Any, list[Change], list[tuple[Message, Device]]]:
             result = work(tx, stamps)
@@ -320,9 +337,26 @@ class Gateway:
 
     def publish(self, message: Message, device: Device) -> None:
         """Route a committed message to subscriptions here and on other workers."""
-        self.fan_out.publish(Published(message, device.network_id, device.groups))
+        self._route(Published(message, device.network_id, device.groups))
+
+    def _route(self, one: Published) -> None:
+        self.fan_out.publish(one)
         if not self.bus.alone:
-            self._bundle.append(Placed(message, device.network_id, device.groups))
+            self._bundle.append(Placed(one.message, one.network_id, one.groups))
+
+    async def _catch_up(self) -> None:
+        """Publish what the log has and nobody was told: the writes of a batch whose outcome was unknown."""
+        await self.store.transact(_nothing)  # What the writer was busy with has come to its end then.
+        found: list[Logged] = []
+        for kind in Kind:
+            query, complete = LogQuery(kind, after=self.fan_out.position), False
+            while not complete:
+                page = await self.store.read(query)
+                found += page.messages
+                query, complete = replace(query, after=page.read_to), page.complete
+        for logged in sorted(found, key=lambda one: one.message.id):
+            self._route(published(logged))
+        self.arm()
 
     def arm(self) -> None:
         """See to it that what was published in this turn is flushed at its end."""
@@ -350,6 +384,8 @@ class Gateway:
         if ask.timestamp_ms is not None or ask.since is not None:
             subscription.hold()
         if connection in self:
+            if subscription.held is not None:
+                self.replays.expect(subscription)
             connection.subscriptions[subscription.id] = subscription
             self.rights.add(connection, principal)
             self.fan_out.subscribe(subscription)
@@ -358,7 +394,7 @@ class Gateway:
     def replay(self, subscription: Subscription, query: LogQuery) -> None:
         """Read the log to a subscription that holds, then let it flow."""
         socket = self._sockets.get(subscription.connection)
-        if socket is not None:
+        if socket is not None and subscription.id in subscription.connection.subscriptions:
             self.replays.start(subscription, query, socket)
 
     def unlisten(self, connection: Connection, command_id: int) -> None:

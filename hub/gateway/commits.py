@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hub.gateway.calls import Commit
@@ -22,11 +22,23 @@ class Commits:
         batch: how many writes one transaction takes at most.
         most: how many writes may wait; beyond that they are refused with 503, for the database does not keep up.
         settled: called after each batch, in the turn that learned of it, when all its commits have been woken.
+        catch_up: called between a batch that failed and the next: it may have been committed after all, and then
+            whoever repeats one of its writes with an idempotency key hears that it is done, so it has to be published.
     """
 
-    def __init__(self, store: Store, *, settled: Callable[[], None], batch: int = 1_000, most: int = 100_000) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        settled: Callable[[], None],
+        catch_up: Callable[[], Awaitable[None]],
+        batch: int = 1_000,
+        most: int = 100_000,
+    ) -> None:
         self._store = store
         self._settled = settled
+        self._catch_up = catch_up
+        self._doubt = False
         self._batch = batch
         self._most = most
         self._waiting: deque[Waiting] = deque()
@@ -86,7 +98,11 @@ class Commits:
 
     async def _commit(self, batch: list[Waiting]) -> None:
         try:
+            if self._doubt:
+                await self._catch_up()
+            self._doubt = True
             outcomes = await self._store.write([write for write, _, _ in batch])
+            self._doubt = False
         except HubError as error:
             self.failures += 1
             log.error("the log could not be written", extra={"writes": len(batch), "error": error.text})
@@ -104,7 +120,11 @@ class Commits:
 
     def _wake(self, batch: list[Waiting], outcomes: list[Any]) -> None:
         for (_, commit, then), outcome in zip(batch, outcomes, strict=True):
-            if not isinstance(outcome, BaseException):
-                then(outcome)
-            commit.finish(outcome)
+            try:
+                if not isinstance(outcome, BaseException):
+                    then(outcome)
+                commit.finish(outcome)
+            except Exception:
+                # What follows from one write must not keep the others waiting, nor end the log's loop.
+                log.exception("what follows from a write failed")
         self._settled()

@@ -76,8 +76,13 @@ class Duties:
     async def flush_activity(self) -> None:
         """Store the signs of life that have come in since the last time."""
         activity, self._gateway.activity = self._gateway.activity, {}
-        if activity:
+        if not activity:
+            return
+        try:
             await self._gateway.transact(lambda tx, _: tx.touch(list(activity.items())))
+        except HubError:
+            self._gateway.activity = activity | self._gateway.activity
+            raise
 
     async def _watch_silence(self) -> None:
         while True:

@@ -56,15 +56,21 @@ class Replays:
         self._page = page
         self._slots = asyncio.Semaphore(at_once)
         self._tasks: dict[Subscription, asyncio.Task[None]] = {}
+        self._expected: set[Subscription] = set()
 
     def __len__(self) -> int:
         return len(self._tasks)
 
     def __contains__(self, subscription: Subscription) -> bool:
-        return subscription in self._tasks
+        return subscription in self._tasks or subscription in self._expected
+
+    def expect(self, subscription: Subscription) -> None:
+        """A subscription that holds will be given to :meth:`start` or :meth:`stop`; nobody else lets it flow."""
+        self._expected.add(subscription)
 
     def start(self, subscription: Subscription, query: LogQuery, socket: Socket) -> None:
         """Replay what ``query`` names to a subscription that is registered and holds, then let it flow."""
+        self._expected.discard(subscription)
         replay = Replay(subscription)
         task = asyncio.create_task(self._run(replay, subscription, query, socket), name="replay")
         self._tasks[subscription] = task
@@ -72,6 +78,7 @@ class Replays:
 
     def stop(self, subscription: Subscription) -> None:
         """The subscription is gone. Idempotent."""
+        self._expected.discard(subscription)
         task = self._tasks.pop(subscription, None)
         if task is not None:
             task.cancel()

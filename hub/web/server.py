@@ -61,6 +61,7 @@ class Server(uvicorn.Server):
             ws="none",  # HttpProtocol hands upgrades to our own sockets.
             lifespan="off",
             log_config=None,
+            log_level="warning",
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=5,

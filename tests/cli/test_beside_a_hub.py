@@ -59,14 +59,15 @@ async def test_a_device_enrolled_by_a_command_obeys_a_command(tmp_path):
         async with connect_device(profile["url"], guid="lamp", key=made["key"]) as device:
             obeying = asyncio.create_task(obey(device))
             sent = await hub(tmp_path, "send", "lamp", "set", "on=true", "--json")
-            seen = await hub(tmp_path, "tail", "--commands", "--since", "0", "--json", "--count", "1")
+            told_id = await device.notify("watts", {"value": 60})
+            seen = await hub(tmp_path, "tail", "--name", "watts", "--since", "0", "--json", "--count", "1")
             await hub(tmp_path, "device", "update", "lamp", "--block")
             with pytest.raises(CredentialsRefused):
                 async with asyncio.timeout(WAIT_S):
                     await obeying
 
     assert (sent.json["status"], sent.json["result"]) == ("done", {"got": {"on": True}})
-    assert json.loads(seen.out)["id"] == sent.json["id"]
+    assert (json.loads(seen.out)["id"], json.loads(seen.out)["parameters"]) == (told_id, {"value": 60})
 
 
 async def test_a_key_made_beside_the_hub_works_until_it_is_revoked(tmp_path):

@@ -15,8 +15,8 @@ async def refused(world, wires, head):
     wire = await wires.connect(world)
     await wire.write(head)
     response = await wire.response()
-    assert b"" == await wire.ended()
-    assert 0 == len(world.hub.gateway)
+    assert await wire.ended() == b""
+    assert len(world.hub.gateway) == 0
     return response
 
 
@@ -35,13 +35,13 @@ async def test_both_endpoints_are_under_every_context_path(start, wires):
 
     for path in ENDPOINTS:
         wire = await wires.open(world, f"{path}?accessKey=ignored")
-        assert "success" == (await wire.ask("server/info"))["status"]
+        assert (await wire.ask("server/info"))["status"] == "success"
 
 
 @pytest.mark.parametrize("path", ELSEWHERE)
 async def test_no_other_path_is_a_websocket(world, wires, path):
     """What is not one of the endpoints to the letter is answered 404."""
-    assert 404 == (await refused(world, wires, upgrade(path))).status
+    assert (await refused(world, wires, upgrade(path))).status == 404
 
 
 async def test_the_answer_is_what_the_oldest_clients_look_for(world, wires):
@@ -51,9 +51,9 @@ async def test_the_answer_is_what_the_oldest_clients_look_for(world, wires):
 
     response = await wire.response()
 
-    assert (101, "Switching Protocols") == (response.status, response.reason)
-    assert ("websocket", "Upgrade") == (response.headers["upgrade"], response.headers["connection"])
-    assert ACCEPT == response.headers["sec-websocket-accept"]
+    assert (response.status, response.reason) == (101, "Switching Protocols")
+    assert (response.headers["upgrade"], response.headers["connection"]) == ("websocket", "Upgrade")
+    assert response.headers["sec-websocket-accept"] == ACCEPT
     assert not response.headers.keys() & {"sec-websocket-protocol", "sec-websocket-extensions"}
 
 
@@ -62,8 +62,8 @@ async def test_frames_may_come_right_behind_the_handshake(world, wires):
     wire = await wires.connect(world)
     await wire.write(upgrade() + message(action="server/info", requestId=1) + message(action="server/info")[:9])
 
-    assert 101 == (await wire.response()).status
-    assert 1 == (await wire.members())["requestId"]
+    assert (await wire.response()).status == 101
+    assert (await wire.members())["requestId"] == 1
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ async def test_an_endpoint_without_an_upgrade_is_an_unknown_page(world, wires):
     wire = await wires.connect(world)
     await wire.write(request("/websocket/client", [("Host", "hub")]))
 
-    assert 404 == (await wire.response()).status
+    assert (await wire.response()).status == 404
 
 
 # --- credentials ------------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ async def test_a_handshake_may_say_who_it_is(world, wires):
 
     for headers in credentials:
         for path in ("/websocket/client", "/websocket/device"):
-            assert "somebody" == await who(await wires.open(world, path, *headers)), headers
+            assert await who(await wires.open(world, path, *headers)) == "somebody", headers
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ async def test_half_of_a_device_s_headers_is_nobody(world, wires):
     """Only both of them together are credentials."""
     wire = await wires.open(world, "/websocket/device", ("Auth-DeviceID", "lamp"))
 
-    assert "anonymous" == await who(wire)
+    assert await who(wire) == "anonymous"
 
 
 @pytest.mark.parametrize(
@@ -215,14 +215,14 @@ async def test_a_foreign_origin_does_not_learn_whether_a_password_is_right(world
     """Ignored means ignored: a wrong password from a foreign page is not refused either."""
     wire = await wires.open(world, "/websocket/client", basic("admin", "wrong"), ("Origin", "https://evil.example"))
 
-    assert "anonymous" == await who(wire)
+    assert await who(wire) == "anonymous"
 
 
 async def test_a_key_counts_from_any_origin(world, wires):
     """What a program sends on purpose is not what a browser attaches."""
     wire = await wires.dashboard(world, ("Origin", "https://elsewhere.example"))
 
-    assert "somebody" == await who(wire)
+    assert await who(wire) == "somebody"
 
 
 async def test_frames_wait_until_the_handshake_s_password_is_checked(world, wires):
@@ -234,9 +234,10 @@ async def test_frames_wait_until_the_handshake_s_password_is_checked(world, wire
         + message(action="notification/subscribe", requestId=2)
     )
 
-    assert 101 == (await wire.response()).status
-    assert [(1, "error"), (2, "success")] == [
-        (answer["requestId"], answer["status"]) for answer in [await wire.members(), await wire.members()]
+    assert (await wire.response()).status == 101
+    assert [(answer["requestId"], answer["status"]) for answer in [await wire.members(), await wire.members()]] == [
+        (1, "error"),
+        (2, "success"),
     ]
 
 
@@ -248,9 +249,9 @@ async def test_a_host_that_no_url_can_hold_costs_nobody_an_answer(world, wires, 
     response = await wire.response()
 
     if response.status == 101:
-        assert 1 == (await wire.members())["requestId"]
+        assert (await wire.members())["requestId"] == 1
     else:
-        assert 400 == response.status
+        assert response.status == 400
     assert not [record for record in caplog.records if record.exc_info]
 
 
@@ -288,7 +289,7 @@ async def test_chains_in_several_headers_are_one_chain(start, wires):
     wire = await wires.open(world, "/websocket/client", *chain)
     await wire.succeed("authenticate", accessKey=world.secrets["office"])
 
-    assert "anonymous" == await who(wire)
+    assert await who(wire) == "anonymous"
 
 
 async def rest_url(wire):
@@ -322,7 +323,7 @@ async def test_too_many_connections_are_told_when_to_come_back(start, wires):
 
     response = await third.response()
 
-    assert 503 == response.status
+    assert response.status == 503
     assert 1 <= int(response.headers["retry-after"]) <= 30
     await first.write(frame(0x8, b"\x03\xe8"))
     await first.ended()

@@ -26,14 +26,14 @@ async def test_a_running_hub_is_alive_and_ready(world, wires, path):
     """Both names of each question are answered, as JSON."""
     response = await get(world, wires, path)
 
-    assert (200, "ok") == (response.status, response.json()["status"])
+    assert (response.status, response.json()["status"]) == (200, "ok")
 
 
 async def test_the_front_page_names_the_endpoints(world, wires):
     """Whoever opens the port learns what it is and where the WebSockets are."""
     response = await get(world, wires, "/")
 
-    assert 200 == response.status
+    assert response.status == 200
     assert "/api/websocket/client" in response.json()["webSocketPaths"]
 
 
@@ -52,14 +52,14 @@ async def test_metrics_can_be_turned_off(start, wires):
     """A hub that is open to the world need not tell its numbers."""
     world = await start(metrics=False)
 
-    assert 404 == (await get(world, wires, "/metrics")).status
+    assert (await get(world, wires, "/metrics")).status == 404
 
 
 async def test_unknown_pages_are_told_so_in_json(world, wires):
     """The error has the shape of the REST API's."""
     response = await get(world, wires, "/nowhere")
 
-    assert 404 == response.status
+    assert response.status == 404
     assert {"error", "message"} == response.json().keys()
 
 
@@ -68,7 +68,7 @@ async def test_connections_are_kept_for_further_requests(world, wires):
     wire = await wires.connect(world)
     await wire.write(request("/livez", [HOST]) * 3)
 
-    assert [200, 200, 200] == [(await wire.response()).status for _ in range(3)]
+    assert [(await wire.response()).status for _ in range(3)] == [200, 200, 200]
 
 
 async def test_another_protocol_s_upgrade_is_passed_over(world, wires):
@@ -77,7 +77,7 @@ async def test_another_protocol_s_upgrade_is_passed_over(world, wires):
         world, wires, "/livez", ("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), ("HTTP2-Settings", "A")
     )
 
-    assert 200 == response.status
+    assert response.status == 200
 
 
 @pytest.mark.parametrize("line", ["OPTIONS *", "CONNECT hub:80", "GET http://hub/livez", "GET //", "GET /%ff", "PRI *"])
@@ -117,8 +117,8 @@ async def test_too_many_headers_are_refused(world, wires, head, extra):
 
         response = await wire.response()
 
-        assert 431 == response.status, f"in steps of {step}"
-    assert 200 == (await get(world, wires, "/livez")).status
+        assert response.status == 431, f"in steps of {step}"
+    assert (await get(world, wires, "/livez")).status == 200
 
 
 async def test_a_request_line_counts_like_headers(world, wires):
@@ -132,7 +132,7 @@ async def test_as_many_headers_as_allowed_are_taken(world, wires):
     """The limits are not hit by what stays below them."""
     extra = [(f"X-{number}", "x" * 200) for number in range(60)]
 
-    assert 200 == (await get(world, wires, "/livez", *extra)).status
+    assert (await get(world, wires, "/livez", *extra)).status == 200
     await wires.open(world, "/websocket/client", *[(f"X-{number}", "x" * 200) for number in range(55)])
 
 
@@ -173,7 +173,7 @@ async def test_requests_that_do_not_come_to_their_end_are_cut_off(start, wires, 
     await dripping.ended()
 
     await dripper
-    assert "success" == (await patient.ask("server/info"))["status"]
+    assert (await patient.ask("server/info"))["status"] == "success"
 
 
 async def test_hundreds_of_slow_handshakes_delay_nobody(start, wires):
@@ -185,10 +185,10 @@ async def test_hundreds_of_slow_handshakes_delay_nobody(start, wires):
 
     wire = await wires.open(world)
 
-    assert "success" == (await wire.ask("server/info"))["status"]
+    assert (await wire.ask("server/info"))["status"] == "success"
     for one in slow:
         await one.ended()
-    assert 1 == len(world.hub.gateway)
+    assert len(world.hub.gateway) == 1
 
 
 async def test_a_handshake_whose_password_takes_too_long_is_cut_off(start, wires, monkeypatch):
@@ -203,5 +203,5 @@ async def test_a_handshake_whose_password_takes_too_long_is_cut_off(start, wires
     wire = await wires.connect(world)
     await wire.write(upgrade("/websocket/client", ("Authorization", "Bearer x")))
 
-    assert b"" == await wire.ended()
-    assert 0 == len(world.hub.gateway)
+    assert await wire.ended() == b""
+    assert len(world.hub.gateway) == 0
