@@ -14,7 +14,7 @@ from typing import IO, cast
 import structlog
 
 from hub.bus.local import LocalBus
-from hub.client.profile import Profile
+from hub.client.profile import FILE_NAME, Profile
 from hub.core.connection import ConnectionLimits
 from hub.gateway import Gateway
 from hub.gateway.policy import Policy, Registration
@@ -177,7 +177,9 @@ def make_store(settings: Settings) -> Store:
             "from a backup, or set HUB_PEPPER; to start anew, move the database away"
         )
     peppers = load_peppers(settings.pepper_path, given)
-    return SqliteStore(path, Secrets(peppers, readable=settings.access_keys_readable), wait_s=settings.database_wait_s)
+    kept = Secrets(peppers, readable=settings.access_keys_readable)
+    # Less than the callers' patience, so that "locked" is what they hear, not "no answer".
+    return SqliteStore(path, kept, wait_s=settings.database_wait_s, busy_timeout_s=settings.database_wait_s * 0.8)
 
 
 def make_policy(settings: Settings) -> Policy:
@@ -308,7 +310,7 @@ def _seed(tx: Tx) -> None:
 
 def profile_path(settings: Settings) -> Path:
     """Where the first start leaves what the command line needs to reach the hub."""
-    return settings.data_directory / "hub-profile.json"
+    return settings.data_directory / FILE_NAME
 
 
 def write_profile(hub: Hub) -> None:

@@ -43,7 +43,7 @@ from protocol.client_events import (
     member,
     seconds,
 )
-from protocol.codecs import JSON, MSGPACK, Codec
+from protocol.codecs import JSON, RECEIVING_JSON, RECEIVING_MSGPACK, Codec
 from protocol.errors import HubError
 from protocol.names import CLOSING, Action, Kind, Subprotocol
 
@@ -139,7 +139,7 @@ class Client:
         """
         self.extended = False
         self.ready = False
-        self._codec: Codec = JSON
+        self._codec: Codec = RECEIVING_JSON
         self._credentials = credentials
         self._registration = registration
         self._pending_limit = pending_limit
@@ -174,7 +174,7 @@ class Client:
     def opened(self, subprotocol: str | None) -> list[Event]:
         """Start on a new connection. Call :meth:`lost` between two of them."""
         self.extended = subprotocol is not None
-        self._codec = MSGPACK if subprotocol == Subprotocol.MSGPACK else JSON
+        self._codec = RECEIVING_MSGPACK if subprotocol == Subprotocol.MSGPACK else RECEIVING_JSON
         if self._registration is None:
             return self._authenticate()
         self._ask(Action.DEVICE_SAVE, self._registration, self._registered, self._rejects(Action.DEVICE_SAVE))

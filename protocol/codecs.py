@@ -70,14 +70,22 @@ class Codec(Protocol):
 
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _LONG_INTEGER = b"0" * 19
-_SHORT = 2 * MAX_NODES
-"""A JSON text this short cannot hold more than ``MAX_NODES`` values: each takes two bytes, separator included."""
 
 
 class JsonCodec:
-    """Compact JSON with every null written out, as legacy clients expect."""
+    """Compact JSON with every null written out, as legacy clients expect.
+
+    Args:
+        depth, nodes: how many levels and values ``decode`` takes.
+    """
 
     opcode = TEXT
+
+    def __init__(self, *, depth: int = MAX_DEPTH, nodes: int = MAX_NODES) -> None:
+        self._depth = depth
+        self._nodes = nodes
+        # A text this short cannot hold more values than that: each takes two bytes, separator included.
+        self._short = 2 * nodes
 
     def decode(self, payload: bytes) -> dict[str, Any]:
         try:
@@ -90,8 +98,8 @@ class JsonCodec:
         # an integer beyond 64 bits into a float without a word: only a run of 19 digits can be one.
         if _LONG_INTEGER in payload.translate(_DIGITS_TO_ZERO):
             _refuse_long_integers(payload)
-        if payload.count(b"{") + payload.count(b"[") > MAX_DEPTH or len(payload) > _SHORT:
-            _refuse_large(members)
+        if payload.count(b"{") + payload.count(b"[") > self._depth or len(payload) > self._short:
+            _refuse_large(members, self._depth, self._nodes)
         return members
 
     def encode(self, members: Mapping[str, Any]) -> bytes:
@@ -157,31 +165,39 @@ def _checked_integer(text: str) -> int:
     return int(text)
 
 
-def _refuse_large(value: Any) -> None:
+def _refuse_large(value: Any, most_depth: int, most_nodes: int) -> None:
     """Refuse a value that is too deep or has too many parts, without recursion of our own."""
     nodes = 0
     level = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(most_depth):
         deeper: list[Any] = []
         for container in level:
             nodes += len(container)
             children = container.values() if isinstance(container, dict) else container
             deeper.extend(child for child in children if isinstance(child, (dict, list)))
-        if nodes > MAX_NODES:
-            raise MALFORMED.error(detail={"limit": "json-nodes", "value": MAX_NODES})
+        if nodes > most_nodes:
+            raise MALFORMED.error(detail={"limit": "json-nodes", "value": most_nodes})
         if not deeper:
             return
         level = deeper
-    raise MALFORMED.error(detail={"limit": "json-depth", "value": MAX_DEPTH})
+    raise MALFORMED.error(detail={"limit": "json-depth", "value": most_depth})
 
 
 # --- MessagePack ------------------------------------------------------------------------------------------------------
 
 
 class MsgpackCodec:
-    """The same members as in JSON, in one MessagePack map per binary frame."""
+    """The same members as in JSON, in one MessagePack map per binary frame.
+
+    Args:
+        depth, nodes: how many levels and values ``decode`` takes.
+    """
 
     opcode = BINARY
+
+    def __init__(self, *, depth: int = MAX_DEPTH, nodes: int = MAX_NODES) -> None:
+        self._depth = depth
+        self._nodes = nodes
 
     def decode(self, payload: bytes) -> dict[str, Any]:
         try:
@@ -193,7 +209,7 @@ class MsgpackCodec:
             raise MALFORMED.error() from exc
         if type(members) is not dict:
             raise MALFORMED.error()
-        _refuse_large(members)
+        _refuse_large(members, self._depth, self._nodes)
         _refuse_foreign(members)
         return members
 
@@ -278,3 +294,8 @@ def load(value: Json) -> Any:
 JSON = JsonCodec()
 MSGPACK = MsgpackCodec()
 CODECS: tuple[Codec, ...] = (JSON, MSGPACK)
+"""What the hub speaks; a codec's number is its place here."""
+
+# A message gains a few members and a level or two on its way to its subscribers: who receives must take more.
+RECEIVING_JSON = JsonCodec(depth=2 * MAX_DEPTH, nodes=2 * MAX_NODES)
+RECEIVING_MSGPACK = MsgpackCodec(depth=2 * MAX_DEPTH, nodes=2 * MAX_NODES)

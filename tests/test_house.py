@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[1]
 CORE = {"protocol", "hub.core"}
 GATEWAY = CORE | {"hub.gateway", "hub.store", "hub.bus", "hub.passwords"}
 ACTIONS = GATEWAY | {"hub.actions"}
-WEB = ACTIONS | {"hub.web"}
-APP = WEB | {"hub.app", "hub.settings", "hub.settings_places", "hub.logs", "hub.client"}
+WEB = ACTIONS | {"hub.web", "hub.logs"}
+APP = WEB | {"hub.app", "hub.settings", "hub.settings_places", "hub.client"}
 
 MAY_IMPORT = {
     "protocol": {"protocol"},

@@ -186,8 +186,9 @@ class FanOut:
 
     def _place(self, subscription: Subscription) -> None:
         routes: dict[Bucket, list[Clause] | None] = {}
+        names: Iterable[str | None] = (None,) if subscription.names is None else subscription.names
         for index, key, condition in self._routes(subscription):
-            for name in subscription.names or (None,):
+            for name in names:
                 bucket = find_bucket(index, key, name)
                 conditions = routes.setdefault(bucket, [])
                 if condition is None or conditions is None:

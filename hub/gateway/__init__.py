@@ -91,6 +91,7 @@ class Gateway:
             lifetime_enforced=policy.lifetime_enforced,
             at_once=policy.replays_at_once,
             page=policy.replay_page,
+            stored=self._all_stored,
         )
         self.configuration: dict[str, str] = {}
         self.duties = Duties(self)
@@ -104,6 +105,8 @@ class Gateway:
         self._sockets: dict[Connection, Socket] = {}
         self._visits: dict[Connection, None] = {}
         self._armed = False
+        self._newest: Commit | None = None
+        """The last write that is published when it is committed."""
         self._bundle: list[Placed] = []
         self._updates: list[Command] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -127,7 +130,8 @@ class Gateway:
     async def start(self) -> None:
         """Take a lane, learn the state of things, and begin to write. The store is open already."""
         lane = await self.store.open_lane(self._lane, queued=not self.policy.durable_notifications)
-        self.fan_out.position = lane.last_id
+        # Retention may have taken the newest messages, too.
+        self.fan_out.position = max(lane.last_id, *[await self.store.pruned_to(kind, None) for kind in Kind])
         self._stamper = Stamper(lane=lane.number, mark=lane.mark, last_timestamp_ms=lane.last_timestamp_ms)
         await self._reserve()
         self.configuration = await self.store.transact(lambda tx: tx.configuration())
@@ -196,9 +200,9 @@ class Gateway:
 
     def _heard_of(self, guids: frozenset[str], now_ms: int) -> None:
         for guid in guids:
-            device = self.devices.cached(guid)
-            if device is not None:
-                self.activity[device.id] = now_ms
+            device_id = self.devices.row_id(guid)
+            if device_id is not None:
+                self.activity[device_id] = now_ms
 
     # --- the tick
 
@@ -295,13 +299,18 @@ class Gateway:
             if stored is message:  # Otherwise an earlier insert with the same idempotency key did all this.
                 self.publish(message, device)
 
-        return self.commits.submit(Append(message, idempotency), then)
+        self._newest = self.commits.submit(Append(message, idempotency), then)
+        return self._newest
 
     def append_behind(self, message: Notification, device: Device) -> None:
         """Publish a notification now and store it behind (``HUB_DURABILITY=queued``)."""
-        self.commits.submit(Append(message), _nothing)
-        self.publish(message, device)
-        self.arm()
+        if self._newest is None or self._newest.done:
+            self.commits.submit(Append(message), _nothing)
+            self.publish(message, device)
+            self.arm()
+        else:
+            # What came before it is published when it is committed, so this cannot be published sooner.
+            self.commits.submit(Append(message), lambda _: self.publish(message, device))
 
     def amend(self, device: Device, command_id: int, patch: CommandPatch) -> Commit:
         """Update a command, then push it to its listeners. Await the commit for the command, or None."""
@@ -333,7 +342,8 @@ class Gateway:
             for message, device in appended:
                 self.publish(message, device)
 
-        return (await self.commits.submit(Transact(run), then))[0]
+        self._newest = self.commits.submit(Transact(run), then)
+        return (await self._newest)[0]
 
     def publish(self, message: Message, device: Device) -> None:
         """Route a committed message to subscriptions here and on other workers."""
@@ -357,6 +367,11 @@ class Gateway:
         for logged in sorted(found, key=lambda one: one.message.id):
             self._route(published(logged))
         self.arm()
+
+    async def _all_stored(self) -> None:
+        """Return when the log has all that was published until now."""
+        if not self.policy.durable_notifications:
+            await self.commits.submit(Transact(_nothing), _nothing)
 
     def arm(self) -> None:
         """See to it that what was published in this turn is flushed at its end."""
@@ -389,6 +404,7 @@ class Gateway:
             connection.subscriptions[subscription.id] = subscription
             self.rights.add(connection, principal)
             self.fan_out.subscribe(subscription)
+            self.rights.check(subscription)
         return subscription
 
     def replay(self, subscription: Subscription, query: LogQuery) -> None:

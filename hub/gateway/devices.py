@@ -1,8 +1,12 @@
 """The worker's cache of devices: what every message needs to know, without asking the database."""
 
+from typing import TypeVar
+
 from hub.gateway.calls import in_task
 from hub.store import DeviceRecord, Store
 from protocol.entities import Device
+
+T = TypeVar("T")
 
 
 class Devices:
@@ -16,6 +20,7 @@ class Devices:
         self._store = store
         self._most = most
         self._records: dict[str, DeviceRecord] = {}
+        self._row_ids: dict[str, int] = {}
         self._drops = 0
 
     def __len__(self) -> int:
@@ -28,10 +33,9 @@ class Devices:
             return record
         return await self._load(guid)
 
-    def cached(self, guid: str) -> Device | None:
-        """The device, if the cache has it."""
-        record = self._records.get(guid)
-        return record.device if record is not None else None
+    def row_id(self, guid: str) -> int | None:
+        """The row that a device had when it was last looked up, whatever has changed about it since."""
+        return self._row_ids.get(guid)
 
     async def device(self, guid: str) -> Device | None:
         record = await self.find(guid)
@@ -45,9 +49,8 @@ class Devices:
             if drops == self._drops:
                 break
         if record is not None:
-            while len(self._records) >= self._most:
-                del self._records[next(iter(self._records))]
-            self._records[guid] = record
+            _keep(self._records, guid, record, most=self._most)
+            _keep(self._row_ids, guid, record.device.id, most=self._most)
         return record
 
     def drop(self, guid: str | None) -> None:
@@ -57,3 +60,9 @@ class Devices:
             self._records.clear()
         else:
             self._records.pop(guid, None)
+
+
+def _keep(cache: dict[str, T], guid: str, value: T, *, most: int) -> None:
+    while len(cache) >= most and guid not in cache:
+        del cache[next(iter(cache))]
+    cache[guid] = value

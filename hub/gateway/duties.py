@@ -19,6 +19,7 @@ log = logging.getLogger("hub")
 ACTIVITY_S = 2.0
 """How often the activity of devices goes to the store: what a crash may forget of it."""
 
+OVERDUE_AT_ONCE = 1_000
 PRUNE_S = 60.0
 PRUNE_ROWS = 500
 KEYS_S = 3600.0
@@ -86,7 +87,12 @@ class Duties:
 
     async def _watch_silence(self) -> None:
         while True:
-            await asyncio.sleep(await self._silence_period_s())
+            slept_s = 0.0
+            # A second at a time: a class with a shorter timeout may come at any moment.
+            while (left_s := await self._silence_period_s() - slept_s) > 0:
+                step_s = min(1.0, left_s)
+                await asyncio.sleep(step_s)
+                slept_s += step_s
             await self._attempt(self.turn_offline)
 
     async def _silence_period_s(self) -> float:
@@ -101,8 +107,11 @@ class Duties:
     async def turn_offline(self) -> None:
         """Set the status of devices that have been silent for longer than their class allows."""
         await self.flush_activity()
-        for device in await self._gateway.store.overdue(self._gateway.now_ms()):
-            await self._turn_offline(device)
+        while overdue := await self._gateway.store.overdue(self._gateway.now_ms(), limit=OVERDUE_AT_ONCE):
+            for device in overdue:
+                await self._turn_offline(device)
+            if len(overdue) < OVERDUE_AT_ONCE:
+                break
 
     async def _turn_offline(self, device: Device) -> None:
         notifies = self._gateway.policy.devices_notify_offline

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ class Logins:
         # rest is told to come back.
         self._pool = ThreadPoolExecutor(policy.password_workers, thread_name_prefix="password")
         self._queued = 0
+        self._slots = asyncio.Semaphore(policy.password_workers)
+        self._counting = asyncio.Lock()
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -44,17 +47,15 @@ class Logins:
             Unauthorized: wrong, unknown, not active, or slowed down.
             Unavailable: too many passwords wait to be checked.
         """
-        now_s = self._gateway.now_us() / 1e6
-        slows_down = self._lockout_after == 0
-        if slows_down and self._throttle.waits(login, peer.address, now_s):
-            raise BAD_CREDENTIALS.error()
+        self._check_pace(login, peer)
         record = await in_task(self._gateway.store.find_login(login))
-        verdict = await self._verify(password or "", record)
+        # Whoever had to wait in line is judged by what came of those before.
+        verdict = await self._verify(password or "", record, allowed=lambda: self._check_pace(login, peer))
         if record is None or not verdict.correct:
-            if slows_down:
-                self._throttle.failed(login, peer.address, now_s)
+            if self._slows_down:
+                self._throttle.failed(login, peer.address, self._now_s())
             if record is not None:
-                await self._count_failure(record)
+                await self._count_failure(login)
             raise BAD_CREDENTIALS.error()
         if not record.user.is_active:
             raise BAD_CREDENTIALS.error()
@@ -66,18 +67,37 @@ class Logins:
     def _lockout_after(self) -> int:
         return self._gateway.setting("user.login.maxAttempts", self._gateway.policy.login_lockout_after)
 
-    async def _verify(self, password: str, record: LoginRecord | None) -> Verdict:
+    @property
+    def _slows_down(self) -> bool:
+        return self._lockout_after == 0
+
+    def _now_s(self) -> float:
+        return self._gateway.now_us() / 1e6
+
+    def _check_pace(self, login: str, peer: Peer) -> None:
+        if self._slows_down and self._throttle.waits(login, peer.address, self._now_s()):
+            raise BAD_CREDENTIALS.error()
+
+    async def _verify(self, password: str, record: LoginRecord | None, *, allowed: Callable[[], None]) -> Verdict:
         most = self._gateway.policy.password_queue
         if self._queued >= most:
             raise OVERLOAD.error(detail={"limit": "password-queue", "value": most}, retry_after_s=5)
         self._queued += 1
         try:
             stored = (record.password_hash, record.password_salt) if record is not None else (None, None)
-            return await asyncio.wrap_future(self._pool.submit(verify_password, password, *stored))
+            async with self._slots:
+                allowed()
+                return await asyncio.wrap_future(self._pool.submit(verify_password, password, *stored))
         finally:
             self._queued -= 1
 
-    async def _count_failure(self, record: LoginRecord) -> None:
+    async def _count_failure(self, login: str) -> None:
+        async with self._counting:  # Guesses that come at once must not all count as the same one.
+            record = await in_task(self._gateway.store.find_login(login))
+            if record is not None:
+                await self._count_one_more(record)
+
+    async def _count_one_more(self, record: LoginRecord) -> None:
         lockout_after = self._lockout_after
 
         def work(tx: Tx, _: object) -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
+from weakref import WeakKeyDictionary
 
 from hub.core.access import Clauses
 from hub.core.replay import Replay
@@ -47,6 +48,7 @@ class Replays:
         lifetime_enforced: bool,
         at_once: int,
         page: int,
+        stored: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
         self._fan_out = fan_out
@@ -54,6 +56,9 @@ class Replays:
         self._visit = visit
         self._lifetime_enforced = lifetime_enforced
         self._page = page
+        self._stored = stored
+        # Two replays to one socket take turns, or together they would overflow its outbox.
+        self._turns: WeakKeyDictionary[Connection, asyncio.Lock] = WeakKeyDictionary()
         self._slots = asyncio.Semaphore(at_once)
         self._tasks: dict[Subscription, asyncio.Task[None]] = {}
         self._expected: set[Subscription] = set()
@@ -86,6 +91,7 @@ class Replays:
     async def _run(self, replay: Replay, subscription: Subscription, query: LogQuery, socket: Socket) -> None:
         try:
             async with self._slots:
+                await self._stored()
                 if query.newer_than_ms is not None:
                     await self._same_millisecond(replay, subscription, query, socket)
                 await self._read_on(replay, subscription, query, socket)
@@ -154,10 +160,17 @@ class Replays:
         return self._now_ms() if self._lifetime_enforced else 0
 
     async def _send(self, messages: Sequence[Published], subscription: Subscription, socket: Socket) -> None:
-        for piece in _pieces(messages):
-            self._fan_out.replayed(subscription, piece)
-            self._visit(subscription.connection)
-            await socket.writable()
+        connection = subscription.connection
+        turn = self._turns.setdefault(connection, asyncio.Lock())
+        for piece in _pieces(
+            messages, head=len(subscription.head), most=min(PIECE_BYTES, connection.outbox.limit // 4)
+        ):
+            async with turn:
+                await socket.writable()
+                # The reader may have kept us waiting: look again at what is still worth sending.
+                self._fan_out.replayed(subscription, [one for one in piece if not self._expired(one.message)])
+                self._visit(connection)
+                await socket.writable()
 
 
 def published(logged: Logged) -> Published:
@@ -165,13 +178,13 @@ def published(logged: Logged) -> Published:
     return Published(logged.message, logged.network_id, logged.groups)
 
 
-def _pieces(messages: Sequence[Published]) -> Iterator[list[Published]]:
+def _pieces(messages: Sequence[Published], *, head: int, most: int) -> Iterator[list[Published]]:
     piece: list[Published] = []
     size = 0
     for one in messages:
         piece.append(one)
-        size += one.size()
-        if size >= PIECE_BYTES:
+        size += head + one.size()
+        if size >= most:
             yield piece
             piece, size = [], 0
     if piece:

@@ -35,8 +35,8 @@ class Rights:
         self._keys: dict[int, dict[Connection, None]] = {}
         self._devices: dict[str, dict[Connection, None]] = {}
         self._stale: dict[Connection, None] = {}
-        self._expiries: list[tuple[int, int, Connection]] = []
-        self._watched: dict[Connection, int] = {}
+        self._expiries: list[tuple[int, int]] = []
+        self._watched: set[tuple[int, int]] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._own: set[int] = set()
@@ -68,20 +68,27 @@ class Rights:
         """Remember that a connection acts for this principal (one of several, if it is a gateway's)."""
         for index, key in self._entries(principal):
             index.setdefault(key, {})[connection] = None
-        self._watch_expiry(connection, principal)
+        self._watch_expiry(principal)
 
-    def _watch_expiry(self, connection: "Connection", principal: Principal) -> None:
-        expires_ms = principal.key.expires_ms if principal.key is not None else None
-        if expires_ms is not None and self._watched.get(connection) != expires_ms:
-            self._watched[connection] = expires_ms
-            heapq.heappush(self._expiries, (expires_ms, id(connection), connection))
+    def check(self, subscription: Subscription) -> None:
+        """A subscription was made; the rights that it was asked for with may have changed since."""
+        connection = subscription.connection
+        if connection in self._stale or subscription.principal is not connection.principal:
+            self.mark_stale(connection)
+
+    def _watch_expiry(self, principal: Principal) -> None:
+        key = principal.key
+        if key is None or key.expires_ms is None or (key.expires_ms, key.id) in self._watched:
+            return
+        self._watched.add((key.expires_ms, key.id))
+        heapq.heappush(self._expiries, (key.expires_ms, key.id))
 
     def expire(self, now_ms: int) -> None:
         """Look again at the connections whose key ends by now; a key may have been prolonged meanwhile."""
         while self._expiries and self._expiries[0][0] <= now_ms:
-            connection = heapq.heappop(self._expiries)[2]
-            if connection in self._gateway:
-                self.mark_stale(connection)
+            entry = heapq.heappop(self._expiries)
+            self._watched.discard(entry)
+            self._mark(self._keys, entry[1])
 
     def remove(self, connection: "Connection") -> None:
         """Forget whom a connection acts for. Idempotent."""
@@ -97,7 +104,6 @@ class Rights:
         """Forget a connection altogether. Idempotent."""
         self.remove(connection)
         self._stale.pop(connection, None)
-        self._watched.pop(connection, None)
 
     def _entries(self, principal: Principal) -> "Iterator[tuple[dict, int | str]]":  # type: ignore[type-arg]
         if principal.user is not None:
@@ -155,8 +161,6 @@ class Rights:
 
     def mark_stale(self, connection: "Connection") -> None:
         """Hold a connection's messages back until its access is compiled anew."""
-        if connection in self._stale:
-            return
         self._stale[connection] = None
         for subscription in connection.subscriptions.values():
             if subscription.held is None:
@@ -177,6 +181,8 @@ class Rights:
         concerned = list(self._stale)[:SLICE]
         known: dict[str, Principal | None] = {}
         for connection in concerned:
+            if connection not in self._stale:
+                continue  # It went while the ones before it were read.
             del self._stale[connection]
             try:
                 await self._recompile(connection, known)
@@ -203,9 +209,11 @@ class Rights:
             self._gateway.close(connection, CloseCode.UNAUTHENTICATED, "credentials are no longer valid")
             return
         connection.principal = principal
-        self._watch_expiry(connection, principal)
+        self._watch_expiry(principal)
         for subscription, owner in fresh.items():
             self._refresh(connection, subscription, owner)
+        if any(subscription not in fresh for subscription in connection.subscriptions.values()):
+            self.mark_stale(connection)
         # A change that came while we read has made it stale again; then its messages go on waiting.
         if connection not in self._stale:
             self._release(connection)

@@ -458,8 +458,8 @@ class Store(Protocol):
 
     async def lost(self) -> list[Lost]: ...
     async def prune(self, kind: Kind, *, before_ms: int, per_device: int, limit: int = 1_000) -> int:
-        """Remove up to ``limit`` messages that are older than ``before_ms`` or beyond the newest ``per_device`` of their
-        device, oldest first. A command that is neither updated nor expired goes by age only.
+        """Remove up to ``limit`` messages that are older than ``before_ms``, or beyond the newest ``per_device`` of
+        their device, oldest first. A command that is neither updated nor expired goes by age only.
 
         Returns:
             How many went; as many as ``limit``: ask again.

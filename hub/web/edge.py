@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import structlog
+
 from hub.core.connection import ConnectionLimits
 from hub.gateway import Gateway
+from hub.logs import LogLimit
 from hub.web.addresses import Proxies
 from hub.web.wheel import Wheel
 
@@ -98,13 +101,23 @@ class Edge:
         self.wheel = Wheel(step_s=limits.step_s())
         self.counters = Counters()
         self.draining = False
+        self.log = LogLimit(structlog.get_logger("hub.edge"))
         self.started_s = time.monotonic()
         self.stalled: dict[Stalled, None] = {}
         self.wheel.sweep(self)
+
+    @property
+    def silence_s(self) -> float:
+        """The longest silence of a peer, in seconds: as an administrator stored it, as it was set, or by the pings."""
+        limits = self.limits
+        set_ms = int((limits.silence_s or 0) * 1000)
+        stored_ms = self.gateway.setting("websocket.ping.timeout", set_ms)
+        return stored_ms / 1000 if stored_ms > 0 else limits.ping_interval_s + limits.ping_timeout_s
 
     def tick(self, now_s: float) -> float | None:
         """At every step of the wheel: look at the sockets whose peers are behind with reading."""
         for socket in list(self.stalled):
             if not socket.is_stalled(now_s):
                 self.stalled.pop(socket, None)
+        self.log.flush()
         return None

@@ -43,6 +43,9 @@ PING_PAYLOAD = frame(0x9, b"devicehive-ping")
 RARE = frozenset({0x00, 0x01, 0x02, 0x80, CLOSE})
 """First bytes of frames that are legal and seldom: fragments, and the end."""
 
+QUIET_CODES = frozenset({CloseCode.NORMAL, CloseCode.RESTART})
+"""Ends that say nothing about the peer."""
+
 PONG_BACKLOG = 65_536
 """Bytes that a peer may leave unread and still get pongs."""
 
@@ -293,7 +296,7 @@ class Socket(asyncio.Protocol):
         limits = self._edge.limits
         connection = self.connection
         if connection is not None and connection.principal.is_anonymous:
-            return limits.message_bytes_anonymous
+            return min(limits.message_bytes, limits.message_bytes_anonymous)
         return limits.message_bytes
 
     def _read_rare(self, data: bytes, position: int, at: int, length: int) -> int:
@@ -530,7 +533,7 @@ class Socket(asyncio.Protocol):
         limits = self._edge.limits
         assert self._ping_s is not None, "set when the socket was opened"
         silent_s = now_s - self._heard_s
-        most_s = limits.silence_s or limits.ping_interval_s + limits.ping_timeout_s
+        most_s = self._edge.silence_s
         if silent_s >= most_s:
             self._edge.gateway.close(connection, CloseCode.NO_SIGN_OF_LIFE, "no sign of life")
             return limits.close_wait_s
@@ -550,6 +553,14 @@ class Socket(asyncio.Protocol):
         self._closing_s = self._edge.wheel.now_s
         self._edge.counters.closes[code] += 1
         connection = self.connection
+        if connection is not None and code not in QUIET_CODES:
+            self._edge.log.info(
+                "closed a connection",
+                source=str(connection.peer.address),
+                close_code=int(code),
+                reason=reason,
+                principal=connection.principal.identity,
+            )
         if connection is not None:
             data = connection.outbox.take(self._transport.get_write_buffer_size())
             if data:

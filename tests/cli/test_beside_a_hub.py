@@ -75,13 +75,20 @@ async def test_a_key_made_beside_the_hub_works_until_it_is_revoked(tmp_path):
     async with served(tmp_path) as profile:
         words = ("key", "create", "--user", "dhadmin", "--label", "x", "--preset", "watch")
         made = (await hub(tmp_path, *words, "--json")).json
+        device_key = (await hub(tmp_path, "device", "create", "lamp", "--json")).json["key"]
+        await hub(tmp_path, "network", "create", "home")
+        await hub(tmp_path, "device", "update", "lamp", "--network", "home")
         environ = {"HUB_URL": profile["url"], "HUB_KEY": made["key"]}
-        process = await begin("tail", "--json", cwd=tmp_path, **environ)
-        assert (await hub(tmp_path, "key", "list", "--json")).json[-1]["id"] == made["id"]
+        process = await begin("tail", "--json", "--since", "0", cwd=tmp_path, **environ)
+        async with connect_device(profile["url"], guid="lamp", key=device_key) as device:
+            await device.notify("watts")
+        async with asyncio.timeout(WAIT_S):
+            seen = json.loads(await process.stdout.readline())
         await hub(tmp_path, "key", "revoke", str(made["id"]))
         async with asyncio.timeout(WAIT_S):
             _, err = await process.communicate()
 
+    assert seen["notification"] == "watts"
     assert process.returncode == 1
     assert b"Traceback" not in err
 

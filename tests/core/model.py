@@ -61,9 +61,7 @@ def spelled(name: str) -> st.SearchStrategy[str]:
 actions = st.sampled_from(list(KeyAction))
 places = st.tuples(st.sampled_from(GUIDS), st.none() | st.sampled_from(NETWORKS), some(GROUPS))
 users = st.builds(
-    lambda networks, guids, groups: user(
-        *networks, linked_devices=frozenset(guids), linked_groups=frozenset(groups)
-    ),
+    lambda networks, guids, groups: user(*networks, linked_devices=frozenset(guids), linked_groups=frozenset(groups)),
     some(NETWORKS),
     some(GUIDS),
     some(GROUPS),

@@ -238,9 +238,7 @@ def test_a_user_may_name_the_networks_of_the_user():
 # --- clauses ----------------------------------------------------------------------------------------------------------
 
 selections = st.none() | some(NETWORKS).map(frozenset)
-clauses = st.builds(
-    Clause, selections, st.none() | some(GUIDS).map(frozenset), st.none() | some(GROUPS).map(frozenset)
-)
+clauses = st.builds(Clause, selections, st.none() | some(GUIDS).map(frozenset), st.none() | some(GROUPS).map(frozenset))
 
 
 @given(clause=clauses, networks=st.none() | some(NETWORKS), guids=st.none() | some(GUIDS), place=places)
@@ -248,11 +246,7 @@ def test_a_narrowed_clause_admits_what_satisfies_both(clause, networks, guids, p
     """Narrowing is a conjunction; None stands for a clause that nothing can satisfy."""
     narrower = clause.narrowed(networks=networks, guids=guids)
 
-    both = (
-        clause.admits(*place)
-        and (networks is None or place[1] in networks)
-        and (guids is None or place[0] in guids)
-    )
+    both = clause.admits(*place) and (networks is None or place[1] in networks) and (guids is None or place[0] in guids)
     assert both == (narrower is not None and narrower.admits(*place))
 
 

@@ -378,8 +378,7 @@ def test_a_connection_shows_its_state():
     receive(here, action="server/info")
 
     assert repr(here) == (
-        f"Connection(client, anonymous, subscriptions=0, open=1, "
-        f"Outbox(size=0, limit={1 << 30}, overflowed=False))"
+        f"Connection(client, anonymous, subscriptions=0, open=1, Outbox(size=0, limit={1 << 30}, overflowed=False))"
     )
 
 

@@ -143,8 +143,7 @@ def test_a_burst_of_one_device_runs_ahead_of_the_clock_and_no_further():
 def test_the_clock_overtakes_what_ran_ahead():
     """Once the clock is later than the last stamp, the clock counts again."""
     times = [
-        timestamp_ms
-        for _, _, timestamp_ms in given_out(stamper(), [(1, NOW_US), (1, NOW_US), (1, NOW_US + 5_000_000)])
+        timestamp_ms for _, _, timestamp_ms in given_out(stamper(), [(1, NOW_US), (1, NOW_US), (1, NOW_US + 5_000_000)])
     ]
 
     assert times == [NOW_MS, NOW_MS + 1, NOW_MS + 5_000]

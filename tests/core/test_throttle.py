@@ -21,7 +21,9 @@ def fail(
         throttle.failed(login, address, at_s)
 
 
-def waiting_s(throttle: LoginThrottle, login: str = "alice", address: Address | None = HERE, at_s: float = NOW_S) -> int:
+def waiting_s(
+    throttle: LoginThrottle, login: str = "alice", address: Address | None = HERE, at_s: float = NOW_S
+) -> int:
     """How many whole seconds an attempt has to wait."""
     return next(wait for wait in range(1_000) if not throttle.waits(login, address, at_s + wait))
 

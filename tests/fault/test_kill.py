@@ -120,9 +120,7 @@ async def test_kills_with_queued_notifications_reissue_nothing(install: Install)
     book = Ledger()
     producer = Producer(book, here.hub.port, "notification", DEVICES, accessKey=here.key)
     producer.pause_s = 0.002
-    follower = Follower(
-        book, "since", here.hub.port, "notification", by="since", accessKey=here.key
-    )
+    follower = Follower(book, "since", here.hub.port, "notification", by="since", accessKey=here.key)
 
     async with running(producer.run, follower.run):
         for _ in range(4):
