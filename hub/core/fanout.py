@@ -58,7 +58,7 @@ class FanOut:
 
     def subscribe(self, subscription: Subscription) -> None:
         """Route to a subscription from now on. Messages of this turn that came before it do not reach it."""
-        self._settle()
+        self.settle()
         subscription.position = self.position
         self._place(subscription)
 
@@ -73,13 +73,13 @@ class FanOut:
 
     def reroute(self, subscription: Subscription) -> None:
         """Look again at what decides about a subscription: its clauses, or whether it holds."""
-        self._settle()
+        self.settle()
         self._remove(subscription)
         self._place(subscription)
 
     def release(self, subscription: Subscription) -> None:
         """Let a subscription's live messages flow again; what it held and may still see goes first."""
-        self._settle()
+        self.settle()
         held = subscription.let_go()
         kept = self._fresh(subscription, [one for one in held if subscription.admits(one)])
         if kept:
@@ -154,6 +154,24 @@ class FanOut:
         """Push a command's present state to one connection that may have missed an update."""
         self._updates.append((connection, command))
 
+    def settle(self) -> None:
+        """Give what this turn has collected to its subscriptions now: before deciding by what one of them holds."""
+        if self._updates:
+            self._deliver_updates()
+        if self._touched:
+            touched, self._touched = self._touched, []
+            special: dict[Subscription, list[Bucket]] = {}
+            for bucket in touched:
+                self._deliver_plain(bucket)
+                for subscription in bucket.special:
+                    special.setdefault(subscription, []).append(bucket)
+            if special:
+                self._deliver_special(special)
+            for bucket in touched:
+                bucket.turn = []
+        if self._simpler:
+            self._simplify()
+
     # --- asked by the gateway
 
     @property
@@ -167,7 +185,7 @@ class FanOut:
         Returns:
             The connections whose outbox needs a visit now. Write to each of them once.
         """
-        self._settle()
+        self.settle()
         ready, self._ready = self._ready, []
         return ready
 
@@ -231,23 +249,6 @@ class FanOut:
         subscription.buckets = ()
 
     # --- delivering a turn
-
-    def _settle(self) -> None:
-        if self._updates:
-            self._deliver_updates()
-        if self._touched:
-            touched, self._touched = self._touched, []
-            special: dict[Subscription, list[Bucket]] = {}
-            for bucket in touched:
-                self._deliver_plain(bucket)
-                for subscription in bucket.special:
-                    special.setdefault(subscription, []).append(bucket)
-            if special:
-                self._deliver_special(special)
-            for bucket in touched:
-                bucket.turn = []
-        if self._simpler:
-            self._simplify()
 
     def _simplify(self) -> None:
         """Subscriptions that have got past their replay may stand among the plain ones again."""

@@ -63,13 +63,11 @@ def find_bucket(index: dict[object, Topic], key: object, name: str | None) -> Bu
 
 
 def drop_bucket(bucket: Bucket) -> None:
-    """Take an empty bucket out of its index. Idempotent."""
-    topic = bucket.index.get(bucket.key)
-    if topic is None:
-        return
-    if topic.every is bucket:
+    """Take an empty bucket out of its index; once, for nobody stands in it any more."""
+    topic = bucket.index[bucket.key]
+    if bucket.name is None:
         topic.every = None
-    elif bucket.name is not None and topic.named.get(bucket.name) is bucket:
+    else:
         del topic.named[bucket.name]
     if topic.every is None and not topic.named:
         del bucket.index[bucket.key]

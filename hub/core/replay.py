@@ -31,7 +31,10 @@ class Replay:
         return fresh
 
     def overrun(self) -> bool:
-        """Whether more came live than could be held; the log has it, so read on. Asking clears it."""
+        """Whether more came live than could be held; the log has it, so read on. Asking clears it.
+
+        Call ``FanOut.settle`` first: what came in this turn is otherwise not among what is held, nor in :meth:`join`.
+        """
         overrun, self._subscription.overrun = self._subscription.overrun, False
         return overrun
 

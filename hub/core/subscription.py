@@ -39,10 +39,11 @@ class Published:
 
     def size(self) -> int:
         """Bytes of one body, as a measure for what holding it costs."""
-        return len(self._bodies[1] or self.body(0))
+        # Always of the same encoding: what was added to a sum has to be what is subtracted from it later.
+        return len(self.body(0))
 
-    def admitted(self, clause: Clause | None) -> bool:
-        return clause is None or clause.admits(self.message.device_guid, self.network_id, self.groups)
+    def admitted(self, clause: Clause) -> bool:
+        return clause.admits(self.message.device_guid, self.network_id, self.groups)
 
 
 class Subscription:

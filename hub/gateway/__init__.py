@@ -92,6 +92,7 @@ class Gateway:
             at_once=policy.replays_at_once,
             page=policy.replay_page,
             stored=self._all_stored,
+            is_stale=self.rights.is_stale,
         )
         self.configuration: dict[str, str] = {}
         self.duties = Duties(self)

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from hub.core.access import Clauses
 from hub.core.replay import Replay
 from hub.core.subscription import Published, Subscription
-from hub.store import Logged, LogQuery, Reach, Store
+from hub.store import Logged, LogQuery, Page, Reach, Store
 from protocol.errors import HubError
 from protocol.messages import Command
 from protocol.names import CloseCode, Kind
@@ -24,6 +24,10 @@ log = logging.getLogger("hub")
 PIECE_BYTES = 131_072
 """How much of a page is handed to an outbox at a time; then the socket has to have taken it."""
 
+FIRST_PAGE = 100
+PAGE_BYTES = 524_288
+"""About how much of the log a replay holds in memory, however slow its reader: later pages are sized by the first."""
+
 
 class Socket(Protocol):
     """What the gateway knows about the transport under a connection."""
@@ -36,7 +40,11 @@ class Socket(Protocol):
 
 
 class Replays:
-    """The replays of one worker, at most ``at_once`` reading at a time."""
+    """The replays of one worker.
+
+    At most ``at_once`` read the log at a time; a slow reader keeps none of the others from reading. Those of one
+    connection take turns, or together they would overflow its outbox.
+    """
 
     def __init__(
         self,
@@ -49,6 +57,7 @@ class Replays:
         at_once: int,
         page: int,
         stored: Callable[[], Awaitable[None]],
+        is_stale: "Callable[[Connection], bool]",
     ) -> None:
         self._store = store
         self._fan_out = fan_out
@@ -57,7 +66,7 @@ class Replays:
         self._lifetime_enforced = lifetime_enforced
         self._page = page
         self._stored = stored
-        # Two replays to one socket take turns, or together they would overflow its outbox.
+        self._is_stale = is_stale
         self._turns: WeakKeyDictionary[Connection, asyncio.Lock] = WeakKeyDictionary()
         self._slots = asyncio.Semaphore(at_once)
         self._tasks: dict[Subscription, asyncio.Task[None]] = {}
@@ -90,11 +99,11 @@ class Replays:
 
     async def _run(self, replay: Replay, subscription: Subscription, query: LogQuery, socket: Socket) -> None:
         try:
-            async with self._slots:
-                await self._stored()
-                if query.newer_than_ms is not None:
+            await self._stored()
+            if query.newer_than_ms is not None:
+                async with self._turn(subscription):
                     await self._same_millisecond(replay, subscription, query, socket)
-                await self._read_on(replay, subscription, query, socket)
+            await self._read_on(replay, subscription, query, socket)
         except HubError as error:
             # What was promised cannot be kept now; a new connection can replay from where this one came to.
             log.info("a replay was given up", extra={"error": error.text})
@@ -118,7 +127,7 @@ class Replays:
     async def _read_all(self, query: LogQuery) -> list[Published]:
         found: list[Published] = []
         while True:
-            page = await self._store.read(query)
+            page = await self._read(query)
             found += map(published, page.messages)
             if page.complete:
                 return found
@@ -129,20 +138,35 @@ class Replays:
         return not isinstance(message, Command) or not (message.updated or self._expired(message))
 
     async def _read_on(self, replay: Replay, subscription: Subscription, query: LogQuery, socket: Socket) -> None:
+        query = replace(query, limit=min(FIRST_PAGE, self._page))
         while True:
-            query = replace(query, limit=self._page, pending_at_ms=self._pending_at(query.kind))
-            page = await self._store.read(query)
-            await self._send(replay.accept([published(logged) for logged in page.messages]), subscription, socket)
-            query = replace(query, after=page.read_to)
-            # From here to the release nothing is awaited, so nothing can come in between.
-            if page.complete and not replay.overrun():
-                break
+            async with self._turn(subscription):
+                page = await self._read(replace(query, pending_at_ms=self._pending_at(query.kind)))
+                found = [published(logged) for logged in page.messages]
+                await self._send(replay.accept(found), subscription, socket)
+                query = replace(query, after=page.read_to, limit=self._next_limit(found))
+                # From here to the release nothing is awaited, so nothing can come in between.
+                if page.complete and not replay.overrun():
+                    break
         replay.join(self._fan_out.position)
         # No longer one of us before it flows: whoever looks from now on sees a live subscription.
         self._tasks.pop(subscription, None)
-        self.drop_expired(subscription)
-        self._fan_out.release(subscription)
-        self._visit(subscription.connection)
+        if not self._is_stale(subscription.connection):  # Otherwise it flows when its rights are known.
+            self.drop_expired(subscription)
+            self._fan_out.release(subscription)
+            self._visit(subscription.connection)
+
+    def _turn(self, subscription: Subscription) -> asyncio.Lock:
+        return self._turns.setdefault(subscription.connection, asyncio.Lock())
+
+    async def _read(self, query: LogQuery) -> Page:
+        async with self._slots:
+            return await self._store.read(query)
+
+    def _next_limit(self, found: Sequence[Published]) -> int:
+        """How many messages the next page may have, so that it is about ``PAGE_BYTES``."""
+        size = sum(one.size() for one in found)
+        return min(self._page, max(1, len(found) * PAGE_BYTES // size)) if size else self._page
 
     def drop_expired(self, subscription: Subscription) -> None:
         """Of what a subscription holds, drop the commands whose time has passed."""
@@ -161,16 +185,13 @@ class Replays:
 
     async def _send(self, messages: Sequence[Published], subscription: Subscription, socket: Socket) -> None:
         connection = subscription.connection
-        turn = self._turns.setdefault(connection, asyncio.Lock())
-        for piece in _pieces(
-            messages, head=len(subscription.head), most=min(PIECE_BYTES, connection.outbox.limit // 4)
-        ):
-            async with turn:
-                await socket.writable()
-                # The reader may have kept us waiting: look again at what is still worth sending.
-                self._fan_out.replayed(subscription, [one for one in piece if not self._expired(one.message)])
-                self._visit(connection)
-                await socket.writable()
+        most = min(PIECE_BYTES, connection.outbox.limit // 4)
+        for piece in _pieces(messages, head=len(subscription.head), most=most):
+            await socket.writable()
+            # The reader may have kept us waiting: look again at what is still worth sending.
+            self._fan_out.replayed(subscription, [one for one in piece if not self._expired(one.message)])
+            self._visit(connection)
+            await socket.writable()
 
 
 def published(logged: Logged) -> Published:

@@ -48,6 +48,9 @@ class Rights:
         """How many connections wait to be recompiled."""
         return len(self._stale)
 
+    def is_stale(self, connection: "Connection") -> bool:
+        return connection in self._stale
+
     def polled_ago_s(self) -> float:
         """Seconds since the store last told what has changed."""
         return (self._gateway.now_us() - self._polled_us) / 1e6

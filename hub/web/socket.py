@@ -60,6 +60,7 @@ class Socket(asyncio.Protocol):
         "_closing_s",
         "_conversation",
         "_deadline_s",
+        "_deaf",
         "_edge",
         "_first_byte",
         "_fragments",
@@ -74,6 +75,7 @@ class Socket(asyncio.Protocol):
         "_touched_s",
         "_transport",
         "_writable",
+        "_written_s",
         "connection",
     )
 
@@ -87,6 +89,7 @@ class Socket(asyncio.Protocol):
         self._buffer: bytearray | None = None
         self._need = 0
         self._paused = False
+        self._deaf = False
         self._fragments: list[bytes] | None = None
         self._first_byte = FIN | TEXT
         self._heard_s = self._touched_s = edge.wheel.now_s
@@ -96,6 +99,7 @@ class Socket(asyncio.Protocol):
         self._pings: tuple[float, float] | None = None
         self._mark: tuple[float, int, int] | None = None
         self._writable: asyncio.Future[None] | None = None
+        self._written_s: float | None = None
 
     def __repr__(self) -> str:
         return f"Socket({self.connection!r})"
@@ -227,6 +231,8 @@ class Socket(asyncio.Protocol):
     # --- reading
 
     def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
         edge = self._edge
         now_s = self._heard_s = edge.wheel.now_s
         if now_s != self._touched_s and self.connection is not None:
@@ -250,10 +256,12 @@ class Socket(asyncio.Protocol):
         if conversation is None:
             self._keep(data, 0)
             return
+        self._need = 0
         first_byte = self._first_byte
         while end - position >= 2:
             if self._closing_s is None and conversation.connection.closing is not None:
-                return  # It ends with this turn; what the peer still wanted does not matter any more.
+                # What the peer still wanted does not matter any more, but its goodbye has to be found in it.
+                self._close_now(*conversation.connection.closing)
             if not conversation.ready and self._closing_s is None:
                 self._pause()
                 break
@@ -286,7 +294,7 @@ class Socket(asyncio.Protocol):
             if not used:
                 break
             position += used
-        if position < end:
+        if position < end and not self._deaf:
             self._keep(data, position)
 
     def _keep(self, data: bytes, position: int) -> None:
@@ -310,6 +318,7 @@ class Socket(asyncio.Protocol):
             return self._violation(data[position:])
         if not control and length > self._message_limit():
             self._close_now(CloseCode.TOO_BIG, f"at most {self._message_limit()} bytes")
+            self._hang_up()
             return 0
         stop = at + 4 + length
         if len(data) < stop:
@@ -320,9 +329,10 @@ class Socket(asyncio.Protocol):
             if first == CLOSE:
                 self._transport.close()
             return stop - position
-        if first == PING and self._rare is None:
+        # Also amid fragments: the library would answer every ping, however many there are.
+        if first == PING:
             self._ping(apply_mask(data[at + 4 : stop], data[at : at + 4]))
-        elif first == PONG and self._rare is None:
+        elif first == PONG:
             self._pong()
         else:
             self._feed(data[position:stop])
@@ -333,6 +343,7 @@ class Socket(asyncio.Protocol):
         self._feed(data[:4096])
         if self._closing_s is None:
             self._close_now(CloseCode.PROTOCOL_ERROR, "protocol error")
+            self._hang_up()
         return 0
 
     def _feed(self, data: bytes) -> None:
@@ -340,6 +351,7 @@ class Socket(asyncio.Protocol):
         if self._rare is None:
             self._rare = Protocol(SERVER, state=OPEN, max_size=self._message_limit(), logger=QUIET)
         rare = self._rare
+        rare.max_message_size = self._message_limit()
         rare.receive_data(data)
         for event in rare.events_received():
             if isinstance(event, Frame):
@@ -351,9 +363,7 @@ class Socket(asyncio.Protocol):
             self._rare = None
 
     def _rare_frame(self, event: Frame) -> None:
-        if event.opcode is Opcode.PONG:
-            self._pong()
-        elif event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+        if event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             self._fragment(event)
 
     def _fragment(self, event: Frame) -> None:
@@ -394,7 +404,11 @@ class Socket(asyncio.Protocol):
                 self._transport.write(data)
         self._closing_s = self._edge.wheel.now_s
         self._gone()
-        self._transport.close()
+        if rare.close_rcvd is not None:
+            self._transport.close()
+        else:
+            self._edge.wheel.add(self, self._edge.limits.close_wait_s)
+            self._hang_up()
 
     # --- control frames
 
@@ -433,8 +447,10 @@ class Socket(asyncio.Protocol):
             counters.writes += 1
             counters.written_bytes += len(data)
             transport.write(data)
-        if unsent:
-            self._edge.stalled[self] = None
+            if self._written_s != self._edge.wheel.now_s:
+                # What the kernel did not take is looked for at the wheel's next step: no more than once per step.
+                self._written_s = self._edge.wheel.now_s
+                self._edge.stalled[self] = None
         if self._writable is None and fan_out.deferred_to(connection):
             self._edge.gateway.visit(connection)  # There is more, and the transport has not said stop.
         if connection.outbox.overflowed and connection.closing is None:
@@ -551,8 +567,11 @@ class Socket(asyncio.Protocol):
         if self._closing_s is not None:
             return
         self._closing_s = self._edge.wheel.now_s
-        self._edge.counters.closes[code] += 1
         connection = self.connection
+        if connection is not None:
+            connection.close(code, reason)
+            code, reason = connection.closing or (code, reason)  # Something may have decided before, and announced it.
+        self._edge.counters.closes[code] += 1
         if connection is not None and code not in QUIET_CODES:
             self._edge.log.info(
                 "closed a connection",
@@ -569,12 +588,19 @@ class Socket(asyncio.Protocol):
         self._transport.write(frame(0x8, payload))
         self._gone()
         self._edge.wheel.add(self, self._edge.limits.close_wait_s)
-        if self._paused:
-            # The peer's close frame has to be read to end in good order.
-            self._paused = False
-            self._buffer = None
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
+        # The peer's close frame has to be read to end in good order.
+        self._resume()
+
+    def _hang_up(self) -> None:
+        """The peer has broken the protocol: nothing that it still sends can be understood.
+
+        Its bytes are read and dropped for a while all the same. Closed at once, with bytes unread, TCP would reset the
+        connection, and the peer might never see why.
+        """
+        self._deaf = True
+        self._buffer = None
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
 
     def _gone(self) -> None:
         """The conversation is over, whatever becomes of the transport."""

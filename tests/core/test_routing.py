@@ -228,4 +228,4 @@ def compiled(kind: Kind, access):
 class TestRouting(Routing.TestCase):
     """Every subscription gets exactly what it wants and may see, once and in order; nothing stays behind."""
 
-    settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+    settings = settings(max_examples=200, stateful_step_count=40, deadline=None)

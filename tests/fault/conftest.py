@@ -5,31 +5,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hub.store import LogQuery
 from protocol.names import Kind
 from tests.fault.process import HubProcess
+from tests.gateway.conftest import failing
+from tests.gateway.inside import world
 from tests.websocket.conftest import PEPPER, opened, settings_for, start_hub
 from tests.websocket.world import fill
 
-__all__ = ["start_hub"]
-
-DEVICES = ["lamp", "fan", "door"]
-
-
-def world(devices: list[str] = DEVICES) -> dict[str, Any]:
-    """An administrator with a key, and devices in one network."""
-    given = {"status": None, "data": None, "network": "home", "blocked": False}
-    return {
-        "networks": [{"name": "home"}],
-        "users": [{"login": "admin", "password": "admin-pw", "role": "ADMIN", "status": "ACTIVE", "networks": []}],
-        "deviceClass": {"name": "Sensor", "version": "1", "isPermanent": False, "offlineTimeout": None, "data": None},
-        "devices": [{"guid": guid, "key": f"{guid}-key", "name": guid, **given} for guid in devices],
-        "accessKeys": [{"name": "admin", "owner": "admin", "permissions": [{}]}],
-    }
+__all__ = ["failing", "start_hub"]
 
 
 @dataclass

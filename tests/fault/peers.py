@@ -60,6 +60,8 @@ class Producer:
         self.refused: list[dict[str, Any]] = []
         self.pause_s = 0.0
         """How long to wait between two requests."""
+        self.idempotent = False
+        """Whether each request carries a key of its own by which a repetition is known."""
         self._ledger = ledger
         self._port = port
         self._kind = kind
@@ -100,7 +102,12 @@ class Producer:
         number = next(self._numbers)
         name, device = f"{self._kind}-{id(self)}-{number}", self._devices[number % len(self._devices)]
         waiting[name] = device
-        members = {"deviceGuid": device, self._kind: {MEMBER[self._kind]: name, "parameters": {"n": number}}}
+        members: dict[str, Any] = {
+            "deviceGuid": device,
+            self._kind: {MEMBER[self._kind]: name, "parameters": {"n": number}},
+        }
+        if self.idempotent:
+            members["idempotencyKey"] = name
         await socket.send(json.dumps({"action": f"{self._kind}/insert", "requestId": name, **members}))
 
     async def _read(self, socket: ClientConnection, room: asyncio.Semaphore, waiting: dict[str, str]) -> None:

@@ -3,14 +3,14 @@
 import asyncio
 import json
 import random
-import time
 
 import pytest
 
 from protocol.names import Kind
-from tests.fault.conftest import DEVICES, Install, Installation
+from tests.fault.conftest import Install, Installation
 from tests.fault.ledger import Ledger, repeated
-from tests.fault.peers import Follower, Producer, request, running, socket_to, succeed
+from tests.fault.peers import Follower, Producer, running, socket_to, succeed
+from tests.gateway.inside import DEVICES
 from tests.waiting import WAIT_S, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]

@@ -1,14 +1,9 @@
 """A database that does not answer now and then: every request is answered, and nothing acknowledged is lost."""
 
-import asyncio
 import random
 from itertools import pairwise
 
-from protocol.names import Kind
-from tests.fault.conftest import world
-from tests.gateway.conftest import take_clock
-from tests.websocket.peer import Peer
-from tests.waiting import WAIT_S, until
+from tests.gateway.inside import take_clock, world
 
 UNAVAILABLE = (503, "Storage is not available, try again")
 NOTIFICATION = {"deviceGuid": "lamp", "notification": {"notification": "watts"}}

@@ -3,6 +3,7 @@
 import json
 import tracemalloc
 import zlib
+from contextlib import suppress
 from itertools import pairwise
 
 import msgpack
@@ -165,7 +166,6 @@ VIOLATIONS = {
     "fragmented close": (frame(CLOSE, fin=False), 1002),
     "long ping": (frame(PING, b"x" * 126), 1002),
     "long close": (frame(CLOSE, b"\x03\xe8" + b"x" * 124), 1002),
-    "ping with a length in two bytes": (frame(PING, b"x", length_size=2), 1002),
     "continuation of nothing": (frame(CONT, b"x"), 1002),
     "continuation of nothing, not the last": (frame(CONT, b"x", fin=False), 1002),
     "continuation after the last": (frame(TEXT, b"{", fin=False) + frame(CONT, b"}") + frame(CONT), 1002),
@@ -318,11 +318,10 @@ async def test_what_comes_after_a_refused_frame_is_not_kept(world, wires, head):
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
-        try:
+        with suppress(ConnectionResetError, BrokenPipeError):
             for _ in range(100):
                 await wire.write(garbage)
-        except (ConnectionResetError, BrokenPipeError):
-            pass
+        await wire.ended()
         after, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -340,17 +339,15 @@ async def test_a_message_has_so_many_fragments_at_most(world, wires, fragment):
     try:
         before, _ = tracemalloc.get_traced_memory()
         await wire.write(frame(TEXT, fin=False))
-        try:
+        with suppress(ConnectionResetError, BrokenPipeError):
             for _ in range(200):
                 await wire.write(flood)
-        except (ConnectionResetError, BrokenPipeError):
-            pass
+        assert await wire.closed() == 1009
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
 
     assert most - before < MIB
-    assert world.hub.edge.counters.closes[1009] == 1
 
 
 async def test_as_many_fragments_as_allowed_are_taken(start, wires):

@@ -1,0 +1,136 @@
+"""Replay: history and the live stream become one, without gap and without repetition, however they interleave."""
+
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hub.core.access import Clause
+from hub.core.fanout import FanOut
+from hub.core.replay import Replay
+from hub.core.subscription import Published
+from protocol.codecs import CODECS, Codec
+from tests.builders import notification
+from tests.helpers import connection, ids, placed, publish, subscribed, subscription
+
+VISIBLE, HIDDEN = 1, 2
+"""Networks: the subscription may see the first."""
+
+
+class Hub:
+    """A log, messages that are published after they were committed, and one subscription that replays.
+
+    Attributes:
+        log: what is committed, in order; the first ``published`` of it have come live.
+    """
+
+    def __init__(self, codec: Codec, *, hold_bytes: int) -> None:
+        self.fan_out = FanOut(hold_bytes=hold_bytes)
+        self.here = connection(codec)
+        self.log: list[Published] = []
+        self.published = 0
+        self.got: list[int] = []
+
+    def commit(self, network_id: int) -> None:
+        self.log.append(placed(notification("lamp"), network_id))
+
+    def publish(self) -> None:
+        if self.published < len(self.log):
+            self.fan_out.publish(self.log[self.published])
+            self.published += 1
+
+    def visit(self) -> None:
+        self.fan_out.take_ready()
+        self.got += ids(self.here)
+
+    def register(self) -> Replay:
+        self.ours = subscription(self.here, Clause(networks=frozenset({VISIBLE})))
+        self.ours.hold()
+        self.fan_out.subscribe(self.ours)
+        return Replay(self.ours)
+
+    def page(self, after: int, limit: int) -> tuple[Sequence[Published], int, bool]:
+        """What the log has after this id: at most so many, where it was read to, whether that is all."""
+        rest = [one for one in self.log if one.message.id > after]
+        page = rest[:limit]
+        return page, page[-1].message.id if page else after, len(page) == len(rest)
+
+    def hold(self) -> None:
+        self.ours.hold()
+        self.fan_out.reroute(self.ours)
+
+    def release(self) -> None:
+        self.fan_out.release(self.ours)
+
+    def needs_more(self, replay: Replay) -> bool:
+        self.fan_out.settle()
+        return replay.overrun()
+
+    def published_id(self, part: float) -> int:
+        """The id of a published message, by its place among them; 0 is before the first."""
+        last = round(part * self.published)
+        return self.log[last - 1].message.id if last else 0
+
+    def finish(self) -> None:
+        while self.published < len(self.log):
+            self.publish()
+        self.visit()
+
+    def visible(self, after: int) -> list[int]:
+        return [one.message.id for one in self.log if one.network_id == VISIBLE and one.message.id > after]
+
+
+STEPS = ("commit", "commit", "commit elsewhere", "publish", "publish", "visit", "go on", "go on")
+
+
+def happen(hub: Hub, steps: Iterator[str]) -> None:
+    """What happens between two steps of a replay: whatever stands in the script, until it says to go on."""
+    for step in steps:
+        if step == "commit":
+            hub.commit(VISIBLE)
+        elif step == "commit elsewhere":
+            hub.commit(HIDDEN)
+        elif step == "publish":
+            hub.publish()
+        elif step == "visit":
+            hub.visit()
+        else:
+            return
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    script=st.lists(st.sampled_from(STEPS), max_size=60),
+    limits=st.lists(st.integers(1, 5), min_size=1),
+    start=st.floats(0, 1),
+    hold_bytes=st.sampled_from([100, 300, 1_000_000]),
+    codec=st.sampled_from(CODECS),
+    stale=st.booleans(),
+)
+def test_history_and_live_become_one_stream(script, limits, start, hold_bytes, codec, stale):
+    """Each visible message comes exactly once, in order of ids, wherever commits, publications and pages fall."""
+    hub, steps, sizes = Hub(codec, hold_bytes=hold_bytes), iter(script), cycle(limits)
+    happen(hub, steps)
+    since = hub.published_id(start)
+
+    replay = hub.register()
+    read_to, complete = since, False
+    while not complete or hub.needs_more(replay):
+        happen(hub, steps)
+        page, read_to, complete = hub.page(read_to, next(sizes))
+        happen(hub, steps)
+        hub.fan_out.replayed(hub.ours, replay.accept(page))
+        happen(hub, steps)
+    replay.join(hub.fan_out.position)
+    hub.release()
+    happen(hub, steps)
+    if stale and hold_bytes > 300:
+        hub.hold()
+        happen(hub, steps)
+        hub.release()
+    hub.finish()
+
+    assert hub.got == hub.visible(since)
+    assert hub.ours.is_plain, "a replay that is over costs nothing more"
