@@ -13,7 +13,7 @@ from hub.core.access import ANONYMOUS, Peer, Principal
 from hub.core.outbox import Outbox
 from hub.core.subscription import Subscription
 from protocol.codecs import TEXT, Codec
-from protocol.errors import BAD_PARAMETER, INTERNAL, UNKNOWN_ACTION, HubError
+from protocol.errors import BAD_PARAMETER, UNKNOWN_ACTION, HubError
 from protocol.frames import header
 from protocol.names import CLOSING, Action, CloseCode, Endpoint, Kind
 from protocol.requests import REQUESTS, Request, to_text
@@ -82,6 +82,7 @@ class Connection:
         self.subscriptions: dict[str, Subscription] = {}
         self.listening: dict[int, None] = {}
         self.closing: tuple[CloseCode, str] | None = None
+        self._farewell: dict[str, Any] | None = None
         self._anonymous_requests = 0
         self._open: deque[Exchange] = deque()
 
@@ -165,21 +166,12 @@ class Connection:
             },
         )
 
-    def fail(self, exchange: Exchange) -> None:
-        """Answer an exchange that failed for a reason of ours, without details."""
-        self.refuse(exchange, INTERNAL.error())
-
     def _finish(self, exchange: Exchange, members: dict[str, Any]) -> None:
         payload = self.codec.encode(members)
         exchange.answer = header(self.codec.opcode, len(payload)) + payload
         while self._open and (answer := self._open[0].answer) is not None:
             self._open.popleft()
             self.outbox.offer(answer)
-
-    @property
-    def unanswered(self) -> int:
-        """How many requests wait for their answer."""
-        return len(self._open)
 
     # --- subscriptions
 
@@ -207,10 +199,14 @@ class Connection:
         if self.closing is not None:
             return
         self.closing = (code, reason)
-        if self.extended:
-            announcement = {"action": CLOSING, "code": int(code), "reason": reason, **members}
-            payload = self.codec.encode(announcement)
-            self.outbox.offer(header(self.codec.opcode, len(payload)) + payload)
+        self._farewell = {"action": CLOSING, "code": int(code), "reason": reason, **members}
+
+    def farewell(self) -> bytes:
+        """The very last message, framed: why it ends. Empty on an ordinary connection."""
+        if not self.extended or self._farewell is None:
+            return b""
+        payload = self.codec.encode(self._farewell)
+        return header(self.codec.opcode, len(payload)) + payload
 
 
 def _is_utf8(payload: bytes) -> bool:

@@ -78,10 +78,13 @@ class FanOut:
         self._place(subscription)
 
     def release(self, subscription: Subscription) -> None:
-        """Let a subscription's live messages flow again; what it held and may still see goes first."""
+        """Let a subscription's live messages flow again; what it held and may still see goes first.
+
+        Of what an overflow policy has queued, what may no longer be seen goes as well.
+        """
         self.settle()
-        held = subscription.let_go()
-        kept = self._fresh(subscription, [one for one in held if subscription.admits(one)])
+        kept = [one for one in subscription.let_go() if subscription.admits(one)]
+        subscription.reconsider()
         if kept:
             self._deliver(subscription, kept)
         self._remove(subscription)
@@ -174,11 +177,6 @@ class FanOut:
 
     # --- asked by the gateway
 
-    @property
-    def pending(self) -> bool:
-        """Whether this turn has anything to take."""
-        return bool(self._touched or self._updates or self._ready)
-
     def take_ready(self) -> "list[Connection]":
         """Move everything that this turn has collected into outboxes.
 
@@ -254,9 +252,8 @@ class FanOut:
         """Subscriptions that have got past their replay may stand among the plain ones again."""
         simpler, self._simpler = self._simpler, []
         for subscription in simpler:
-            if subscription.buckets:
-                self._remove(subscription)
-                self._place(subscription)
+            self._remove(subscription)
+            self._place(subscription)
 
     def _deliver_plain(self, bucket: Bucket) -> None:
         turn = bucket.turn

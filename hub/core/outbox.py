@@ -73,10 +73,6 @@ class Outbox:
         self.written += len(data)
         return data
 
-    def room(self, unsent: int) -> int:
-        """How many more bytes may be queued before it overflows."""
-        return 0 if self.overflowed else max(0, self.limit - unsent - self._size)
-
     def close(self) -> None:
         """Drop what waits; nothing can be queued any more."""
         self._overflow()

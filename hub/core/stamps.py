@@ -32,7 +32,7 @@ class Stamp:
 
 
 class Stamper:
-    """Gives stamps. Feed it reservations; ask :attr:`wanted` what to reserve next."""
+    """Gives stamps. Feed it reservations; ask :meth:`wanted` what to reserve next."""
 
     def __init__(self, *, lane: int, mark: int, last_timestamp_ms: int) -> None:
         """Start above everything that was ever given: ids above ``mark``, times after ``last_timestamp_ms``."""
@@ -43,11 +43,6 @@ class Stamper:
         # Devices stamped in the current millisecond. A device whose last stamp is older needs no memory: the worker's
         # own clock, which never goes back, is already past it.
         self._stamped: set[int] = set()
-
-    @property
-    def mark(self) -> int:
-        """The greatest id that may be given out."""
-        return self._mark
 
     def wanted(self, now_us: int) -> int | None:
         """The mark to reserve, once half of the last reservation is used; None: not yet."""

@@ -187,6 +187,11 @@ class Subscription:
                 self.dropped += 1
                 return
 
+    def reconsider(self) -> None:
+        """Drop what is queued and may no longer be seen: access has changed while the reader was slow."""
+        self._backlog = deque(one for one in self._backlog if self.admits(one))
+        self._backlog_size = sum(one.size() for one in self._backlog)
+
     @property
     def has_deferred(self) -> bool:
         return bool(self._backlog)

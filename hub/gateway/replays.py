@@ -146,6 +146,7 @@ class Replays:
                 await self._send(replay.accept(found), subscription, socket)
                 query = replace(query, after=page.read_to, limit=self._next_limit(found))
                 # From here to the release nothing is awaited, so nothing can come in between.
+                self._fan_out.settle()
                 if page.complete and not replay.overrun():
                     break
         replay.join(self._fan_out.position)

@@ -229,6 +229,7 @@ class Rights:
         subscription.clauses = owner.access.scopes(SUBSCRIBE_ACTION[subscription.kind])
 
     def _release(self, connection: "Connection") -> None:
+        self._gateway.fan_out.settle()
         for subscription in connection.subscriptions.values():
             if subscription in self._gateway.replays:
                 self._gateway.fan_out.reroute(subscription)  # Its replay lets it flow when it gets there.

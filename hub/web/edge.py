@@ -104,6 +104,9 @@ class Edge:
         self.log = LogLimit(structlog.get_logger("hub.edge"))
         self.started_s = time.monotonic()
         self.stalled: dict[Stalled, None] = {}
+        """Sockets that were written to since the last step, and those whose peers were behind with reading then."""
+        self.behind = 0
+        """How many peers were behind with reading at the last step."""
         self.wheel.sweep(self)
 
     @property
@@ -119,5 +122,6 @@ class Edge:
         for socket in list(self.stalled):
             if not socket.is_stalled(now_s):
                 self.stalled.pop(socket, None)
+        self.behind = len(self.stalled)
         self.log.flush()
         return None

@@ -33,7 +33,7 @@ class HubCollector(Collector):
             "hub_connections": ("Open WebSocket connections", len(gateway)),
             "hub_connections_limit": ("Most connections this process takes", self._edge.limits.connections),
             "hub_connections_stale": ("Connections whose rights are being read anew", gateway.rights.stale),
-            "hub_sockets_stalled": ("Sockets whose peers are behind with reading", len(self._edge.stalled)),
+            "hub_sockets_stalled": ("Sockets whose peers are behind with reading", self._edge.behind),
             "hub_replays": ("Replays under way", len(gateway.replays)),
             "hub_log_pending_writes": ("Writes waiting for their commit", len(gateway.commits)),
             "hub_device_cache_entries": ("Devices in the cache", len(gateway.devices)),

@@ -566,6 +566,8 @@ class Socket(asyncio.Protocol):
         """Send a close frame and wait a while for the peer's."""
         if self._closing_s is not None:
             return
+        if self.connection is not None:
+            self.connection.close(code, reason)
         self._closing_s = self._edge.wheel.now_s
         connection = self.connection
         if connection is not None:
@@ -581,7 +583,7 @@ class Socket(asyncio.Protocol):
                 principal=connection.principal.identity,
             )
         if connection is not None:
-            data = connection.outbox.take(self._transport.get_write_buffer_size())
+            data = connection.outbox.take(self._transport.get_write_buffer_size()) + connection.farewell()
             if data:
                 self._transport.write(data)
         payload = struct.pack("!H", code) + reason.encode()[:123]

@@ -3,7 +3,7 @@
 import msgpack
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.core.access import user_principal
@@ -16,7 +16,7 @@ from protocol.errors import INTERNAL, NOT_PERMITTED, STORAGE
 from protocol.names import Action, CloseCode, Kind, Subprotocol
 from protocol.requests import InsertNotification, ServerInfo
 from tests.builders import command, notification, user
-from tests.helpers import Pair, connection, limited, publish, received, subscription
+from tests.helpers import Pair, connection, limited, publish, received, subscription, unframed
 
 codecs = pytest.mark.parametrize("codec", CODECS, ids=["json", "msgpack"])
 
@@ -246,11 +246,12 @@ def echo(codec: Codec, payload: bytes) -> dict:
 
 
 @codecs
+@settings(max_examples=60)
 @given(data=st.data())
 def test_every_message_gets_its_one_answer_in_order(codec, data):
     """Whatever comes, whatever it means, and in whatever order it is carried out: answers come in order, and echo."""
     here = connection(codec)
-    payloads = data.draw(st.lists(texts(codec), max_size=6))
+    payloads = data.draw(st.lists(texts(codec), max_size=5))
 
     exchanges = [exchange for payload in payloads if (exchange := here.receive(payload)) is not None]
     for exchange in data.draw(st.permutations(exchanges)):
@@ -369,7 +370,12 @@ def test_a_close_is_announced_in_extended_mode(extended, announced):
 
     here.close(CloseCode.RESTART, "shutting down", reconnectAfter=3)
 
-    assert received(here) == announced
+    assert [JSON.decode(payload) for _, payload in unframed(here.farewell())] == announced
+
+
+def test_an_open_connection_says_no_farewell():
+    """The last message is there once something has decided that it is the last."""
+    assert connection(extended=True).farewell() == b""
 
 
 def test_a_connection_shows_its_state():

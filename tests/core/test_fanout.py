@@ -162,6 +162,58 @@ def test_a_subscription_without_a_name_gets_nothing():
     assert fan_out.is_clean()
 
 
+WAYS = {
+    "everything": Clause(),
+    "a network": Clause(networks=frozenset({1})),
+    "a group": Clause(groups=frozenset({10})),
+    "a device": Clause(guids=frozenset({"lamp"})),
+    "a device, if in the network": Clause(networks=frozenset({1}), guids=frozenset({"lamp"})),
+    "a network, if in the group": Clause(networks=frozenset({1}), groups=frozenset({10})),
+}
+
+
+@pytest.mark.parametrize("names", [None, frozenset({"watts"}), frozenset({"watts", "volts"}), frozenset({"volts"})])
+@pytest.mark.parametrize("clause", WAYS.values(), ids=WAYS)
+def test_every_way_leads_to_its_devices_and_names(clause, names):
+    """Whatever a clause names, and whether a subscription names names, what comes is what both admit."""
+    fan_out, here, sent = FanOut(), connection(), []
+    ours = subscribed(fan_out, here, clause, names=names)
+
+    for guid, network_id, groups in [("lamp", 1, (10,)), ("lamp", 1, ()), ("lamp", None, ()), ("fan", 2, (20, 10))]:
+        sent.append(placed(notification(guid, "watts"), network_id, groups))
+        fan_out.publish(sent[-1])
+    fan_out.take_ready()
+
+    assert ids(here) == [one.message.id for one in sent if ours.admits(one)]
+    fan_out.unsubscribe(ours)
+    assert fan_out.is_clean()
+
+
+def test_a_subscription_to_what_may_not_be_seen_stands_nowhere():
+    """It stays, gets nothing, and costs nothing until access comes back."""
+    fan_out, here = FanOut(), connection()
+    subscribed(fan_out, here, Clause(guids=frozenset({"lamp"})), guids=frozenset({"fan"}))
+
+    publish(fan_out, notification("lamp"), notification("fan"))
+
+    assert fan_out.take_ready() == []
+    assert fan_out.is_clean()
+
+
+def test_a_name_that_goes_leaves_the_others():
+    """Subscribers of one device with different names, or none, come and go apart."""
+    fan_out, here, one = FanOut(), connection(), notification("lamp", "watts")
+    clause = Clause(guids=frozenset({"lamp"}))
+    made = [subscribed(fan_out, here, clause, names=names) for names in (None, frozenset({"a"}), frozenset({"watts"}))]
+
+    fan_out.unsubscribe(made[0])
+    fan_out.unsubscribe(made[1])
+    publish(fan_out, one)
+    fan_out.take_ready()
+
+    assert ids(here) == [one.id]
+
+
 def test_a_message_that_several_ways_lead_to_comes_once():
     """A device that is reached through its network, its group and a link is one device."""
     fan_out, here, one = FanOut(), connection(), notification("lamp")
@@ -196,6 +248,21 @@ def test_messages_of_several_devices_come_in_the_order_of_their_ids():
     fan_out.take_ready()
 
     assert ids(here) == [message.id for message in messages]
+
+
+@codecs
+def test_subscribers_of_the_same_networks_share_their_bytes(codec):
+    """Whoever stands in several buckets gets what was published in any of them, as others with the same do."""
+    fan_out, here, there, other = FanOut(), connection(codec), connection(codec), connection(MSGPACK)
+    for reader in (here, there, other):
+        subscribed(fan_out, reader, Clause(networks=frozenset({1, 2})))
+    first, second = notification("lamp"), notification("fan")
+
+    publish(fan_out, first, network_id=2)
+    publish(fan_out, second, network_id=1)
+    fan_out.take_ready()
+
+    assert [ids(reader) for reader in (here, there, other)] == [[first.id, second.id]] * 3
 
 
 # --- updates of commands ----------------------------------------------------------------------------------------------
@@ -427,7 +494,7 @@ def test_room_is_shared_among_subscriptions():
 def test_what_was_queued_goes_with_its_subscription():
     """An ended subscription gets nothing more, and those beside it lose nothing."""
     fan_out, here, one = FanOut(), connection(), notification("fan")
-    ended, other = (
+    ended, _ = (
         subscribed(fan_out, here, guids=frozenset({guid}), overflow=Overflow.DROP_OLDEST) for guid in ("lamp", "fan")
     )
     publish(fan_out, notification("lamp"), one)
@@ -437,7 +504,18 @@ def test_what_was_queued_goes_with_its_subscription():
 
     here.outbox.offer_all(fan_out.take_deferred(here, 10_000))
     assert ids(here) == [one.id]
-    fan_out.unsubscribe(other)
+
+
+def test_the_last_to_go_leaves_nothing_queued():
+    """A connection without subscriptions has nothing to wait for."""
+    fan_out, here = FanOut(), connection()
+    ours = subscribed(fan_out, here, overflow=Overflow.LATEST)
+    publish(fan_out, notification())
+    fan_out.take_ready()
+
+    fan_out.unsubscribe(ours)
+
+    assert not fan_out.deferred_to(here)
     assert fan_out.is_clean()
 
 

@@ -1,5 +1,8 @@
 """Stamps: ids and times that never go back and never repeat, whatever the clock does."""
 
+from contextlib import suppress
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,7 +40,7 @@ def given_out(stamps: Stamper, turns) -> list[tuple[int, int, int]]:
 
 
 def rises(values: list[int]) -> bool:
-    return all(one < other for one, other in zip(values, values[1:], strict=False))
+    return all(one < other for one, other in pairwise(values))
 
 
 # --- ids --------------------------------------------------------------------------------------------------------------
@@ -64,10 +67,8 @@ def test_no_id_passes_the_reservation(turns):
             assert wanted > mark
             mark = wanted
             stamps.reserved(mark)
-        try:
+        with suppress(StoreUnavailable):
             assert stamps.stamp(1, now_us).id <= mark
-        except StoreUnavailable as error:
-            assert error.retry_after_s == 1
 
 
 def test_an_id_tells_when_it_was_given():
@@ -194,5 +195,7 @@ def test_the_servers_time_is_just_behind_its_clock():
 
 def test_nothing_is_stamped_before_something_is_reserved():
     """A worker that has never reached its database gives no ids at all."""
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable) as refused:
         stamper().stamp(1, NOW_US)
+
+    assert refused.value.retry_after_s == 1

@@ -1,4 +1,4 @@
-"""Programs as a person starts them: in a directory of their own, in a terminal or out of one, until somebody ends them."""
+"""Programs as a person starts them: in a directory of their own, with a terminal or without, until they are ended."""
 
 import fcntl
 import os
@@ -37,10 +37,10 @@ def interruptible() -> Iterator[None]:
 
 
 class Program:
-    """A running program, alone with its children in a session of its own. What it says is kept.
+    """A running program, alone with its children in a session of its own. What it prints is kept.
 
     Attributes:
-        said: stdout and stderr so far, apart; in a terminal they are one.
+        words: what was started.
     """
 
     def __init__(self, words: list[str], *, logs: Path, **options: Any) -> None:
@@ -161,10 +161,12 @@ class Place:
 
     Attributes:
         path: of the directory; nothing else is in it at first.
+        served: the hub that was started here last.
     """
 
     def __init__(self, path: Path, logs: Path) -> None:
         self.path = path
+        self.served: Served | None = None
         self._logs = logs
         self._numbers = count(1)
         self._started = ExitStack()
@@ -210,7 +212,7 @@ class Place:
         program = self.start("hub", "serve", *words, **{**defaults, **environ})
         await program.prints("hub tail\n")
         out = program.out
-        return Served(
+        self.served = Served(
             program,
             http=_shown(r"listens on (http\S+) and", out),
             url=_shown(r" and (ws\S+)$", out),
@@ -218,6 +220,7 @@ class Place:
             password=_shown(r"^ +password +(\S+)$", out),
             key=_shown(r"^ +access key +(\S+)$", out),
         )
+        return self.served
 
     def with_examples(self) -> "Place":
         """The examples are here too."""

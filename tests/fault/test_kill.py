@@ -8,7 +8,7 @@ import pytest
 
 from protocol.names import Kind
 from tests.fault.conftest import Install, Installation
-from tests.fault.ledger import Ledger, repeated
+from tests.fault.ledger import Ledger, Verdict, repeated
 from tests.fault.peers import Follower, Producer, running, socket_to, succeed
 from tests.gateway.inside import DEVICES
 from tests.waiting import WAIT_S, until
@@ -129,7 +129,7 @@ async def test_kills_with_queued_notifications_reissue_nothing(install: Install)
         await progress({"notification": book}, 100)
 
     verdict = book.check("since", DEVICES)
-    assert not (verdict.duplicates or verdict.inversions or verdict.reissued)
+    assert Verdict(lost=verdict.lost) == verdict  # What was answered before its commit may be lost, nothing else.
     assert not repeated(fact.id for fact in book.acknowledged)
 
 

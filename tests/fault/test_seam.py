@@ -112,7 +112,7 @@ async def replayed(reader, **cursor) -> list[int]:
 async def test_a_device_that_answers_at_once_loses_no_update(start_hub):
     """2,000 of 2,000 updates reach the connection that inserted, each after the insert's own answer (T40)."""
     home = await start_hub(world())
-    admin, device = await home.key("admin"), await home.device("lamp", "lamp-key")
+    admin, device = await home.key("admin"), await home.device("lamp", "lamp-key", close_timeout=0.2)
     await device.succeed("command/subscribe")
 
     async def answer_at_once() -> None:

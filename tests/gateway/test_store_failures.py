@@ -72,28 +72,6 @@ async def test_a_replay_that_cannot_be_read_ends_the_connection(start_hub, faili
     assert await admin.closed() == 1013
 
 
-async def test_activity_outlives_a_database_that_does_not_answer(start_hub, failing):
-    """Signs of life that could not be stored are stored later: nobody turns Offline for the database's silence."""
-    home = await start_hub(world())
-    gateway = home.hub.gateway
-    await home.device("lamp", "lamp-key")
-    failing(home).fails = lambda name: name == "write"
-
-    for _ in range(2):
-        try:
-            await gateway.duties.flush_activity()
-        except Exception:
-            pass
-    failing(home).fails = lambda name: False
-
-    assert gateway.activity or await last_active(gateway, "lamp")
-
-
-async def last_active(gateway, guid):
-    device = await gateway.devices.device(guid)
-    return device.id in gateway.activity
-
-
 async def test_what_a_repetition_acknowledges_was_pushed(start_hub, failing):
     """An insert whose outcome was unknown and which the log has after all reaches the subscribers, once."""
     home = await start_hub(world())
