@@ -112,11 +112,12 @@ class Hub:
             await self.gateway.start()
             self.edge.wheel.start()
             self._server = self._make_server()
-        except CannotOpen as exc:
+        except BaseException as exc:
             listening.close()
-            raise CannotStart(str(exc)) from exc
-        except BaseException:
-            listening.close()
+            await self.store.close()
+            self._unlock()
+            if isinstance(exc, CannotOpen):
+                raise CannotStart(str(exc)) from exc
             raise
         run = self._server.run_until_stopped if signals else self._server.run_quietly
         self._task = asyncio.create_task(run([listening]), name="server")
@@ -157,6 +158,9 @@ class Hub:
         self.edge.wheel.stop()
         await self.gateway.stop()
         await self.store.close()
+        self._unlock()
+
+    def _unlock(self) -> None:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -202,6 +206,7 @@ def make_policy(settings: Settings) -> Policy:
         retention_commands_s=settings.retention_commands_s,
         retention_rows=settings.retention_rows_per_device,
         devices_per_subscription=settings.devices_per_subscription,
+        hold_bytes=settings.outbox_bytes // 4,
         device_cache=settings.device_cache,
         replays_at_once=settings.replays_at_once,
         replay_page=settings.replay_page,

@@ -36,6 +36,10 @@ class Notification:
 
     kind = Kind.NOTIFICATION
 
+    def expired(self, now_ms: int) -> bool:
+        """Whether its time is over: what was told stays told."""
+        return False
+
 
 @dataclass(slots=True)
 class Command:
@@ -68,6 +72,11 @@ class Command:
         if self.lifetime_s is None or self.lifetime_s <= 0:
             return None
         return self.timestamp_ms + self.lifetime_s * 1000
+
+    def expired(self, now_ms: int) -> bool:
+        """Whether its lifetime is over by ``now_ms``, in milliseconds since 1970."""
+        expires_ms = self.expires_ms()
+        return expires_ms is not None and expires_ms <= now_ms
 
     def amended(self, patch: "CommandPatch") -> "Command":
         """This command after an update: members that the patch has win, the others stay."""

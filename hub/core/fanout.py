@@ -99,11 +99,15 @@ class FanOut:
         """Whether overflow policies have queued something for this connection."""
         return connection in self._deferred
 
-    def take_deferred(self, connection: "Connection", room: int) -> Iterator[bytes]:
-        """Frames that overflow policies have queued, up to about ``room`` bytes, fairly among subscriptions."""
+    def take_deferred(self, connection: "Connection", room: int, now_ms: int | None = None) -> Iterator[bytes]:
+        """Frames that overflow policies have queued, up to about ``room`` bytes, fairly among subscriptions.
+
+        Args:
+            now_ms: commands that have expired by then are left out; None: lifetimes do not count.
+        """
         subscriptions = self._deferred.pop(connection, {})
         for subscription in subscriptions:
-            frames = list(subscription.take_deferred(room // len(subscriptions)))
+            frames = list(subscription.take_deferred(room // len(subscriptions), now_ms))
             self.deliveries += len(frames)
             yield from frames
             if subscription.has_deferred:

@@ -1,6 +1,5 @@
 """Subscriptions, and messages on their way to them."""
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -117,7 +116,7 @@ class Subscription:
         self.position = 0
         self.skip: set[int] | None = None
         self.dropped = 0
-        self._backlog: deque[Published] = deque()
+        self._backlog: dict[object, Published] = {}
         self._backlog_size = 0
 
     def __repr__(self) -> str:
@@ -170,38 +169,42 @@ class Subscription:
     def defer(self, published: Sequence[Published], limit: int) -> None:
         """Queue messages for a reader that may be slow; past ``limit`` bytes the oldest go."""
         for one in published:
-            if self.overflow is Overflow.LATEST:
-                self._forget_older(one)
-            self._backlog.append(one)
+            message = one.message
+            latest = self.overflow is Overflow.LATEST
+            key: object = (message.device_guid, message.name) if latest else message.id
+            self._drop(key)
+            self._backlog[key] = one
             self._backlog_size += one.size()
         while self._backlog_size > limit and len(self._backlog) > 1:
-            self._backlog_size -= self._backlog.popleft().size()
-            self.dropped += 1
+            self._drop(next(iter(self._backlog)))
 
-    def _forget_older(self, published: Published) -> None:
-        message = published.message
-        for older in self._backlog:
-            if older.message.device_guid == message.device_guid and older.message.name == message.name:
-                self._backlog.remove(older)
-                self._backlog_size -= older.size()
-                self.dropped += 1
-                return
+    def _drop(self, key: object) -> None:
+        older = self._backlog.pop(key, None)
+        if older is not None:
+            self._backlog_size -= older.size()
+            self.dropped += 1
 
     def reconsider(self) -> None:
         """Drop what is queued and may no longer be seen: access has changed while the reader was slow."""
-        self._backlog = deque(one for one in self._backlog if self.admits(one))
-        self._backlog_size = sum(one.size() for one in self._backlog)
+        self._backlog = {key: one for key, one in self._backlog.items() if self.admits(one)}
+        self._backlog_size = sum(one.size() for one in self._backlog.values())
 
     @property
     def has_deferred(self) -> bool:
         return bool(self._backlog)
 
-    def take_deferred(self, room: int) -> Iterator[bytes]:
-        """Frames of what was deferred, as many as ``room`` bytes allow; at least one when there is any room."""
+    def take_deferred(self, room: int, now_ms: int | None = None) -> Iterator[bytes]:
+        """Frames of what was deferred, as many as ``room`` bytes allow; at least one when there is any room.
+
+        Args:
+            now_ms: commands that have expired by then are left out; None: lifetimes do not count.
+        """
         codec = CODECS[self.codec]
         while self._backlog and room > 0:
-            published = self._backlog.popleft()
+            published = self._backlog.pop(next(iter(self._backlog)))
             self._backlog_size -= published.size()
+            if now_ms is not None and published.message.expired(now_ms):
+                continue
             head = codec.dropped_head(self.kind, self.id, self.dropped) if self.dropped else self.head
             self.dropped = 0
             payload = head + published.body(self.codec)

@@ -79,7 +79,7 @@ class Gateway:
         self.bus = bus
         self.policy = policy
         self.now_us = clock_us
-        self.fan_out = FanOut()
+        self.fan_out = FanOut(hold_bytes=policy.hold_bytes)
         self.devices = Devices(store, most=policy.device_cache)
         self.rights = Rights(self)
         self.commits = Commits(store, settled=self._flush, catch_up=self._catch_up)
@@ -433,6 +433,10 @@ class Gateway:
         forgotten = connection.listen(command_id)
         if forgotten is not None:
             self.fan_out.forget(forgotten, connection)
+
+    def expiry_ms(self) -> int | None:
+        """The time by which commands count as expired; None: lifetimes are not enforced."""
+        return self.now_ms() if self.policy.lifetime_enforced else None
 
     # --- what others changed
 

@@ -12,7 +12,7 @@ from hub.core.replay import Replay
 from hub.core.subscription import Published, Subscription
 from hub.store import Logged, LogQuery, Page, Reach, Store
 from protocol.errors import HubError
-from protocol.messages import Command
+from protocol.messages import Command, Message
 from protocol.names import CloseCode, Kind
 
 if TYPE_CHECKING:
@@ -174,9 +174,8 @@ class Replays:
         if subscription.held and subscription.kind is Kind.COMMAND and self._lifetime_enforced:
             subscription.held = [one for one in subscription.held if not self._expired(one.message)]
 
-    def _expired(self, message: object) -> bool:
-        expires_ms = message.expires_ms() if isinstance(message, Command) and self._lifetime_enforced else None
-        return expires_ms is not None and expires_ms <= self._now_ms()
+    def _expired(self, message: Message) -> bool:
+        return self._lifetime_enforced and message.expired(self._now_ms())
 
     def _pending_at(self, kind: Kind) -> int | None:
         if kind is Kind.NOTIFICATION:

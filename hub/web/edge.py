@@ -64,11 +64,15 @@ class Counters:
     closes: Counter[int] = field(default_factory=Counter)
 
 
-class Stalled(Protocol):
-    """A socket whose transport holds bytes that the peer has not read yet."""
+class AnySocket(Protocol):
+    """What the edge knows of a socket."""
 
     def is_stalled(self, now_s: float) -> bool:
-        """Whether it still has to be looked at; closes the socket when its time is over."""
+        """Whether its peer is behind with reading; closes the socket when its time is over."""
+        ...
+
+    def abort(self) -> None:
+        """End the transport, whatever is still on its way."""
         ...
 
 
@@ -103,7 +107,9 @@ class Edge:
         self.draining = False
         self.log = LogLimit(structlog.get_logger("hub.edge"))
         self.started_s = time.monotonic()
-        self.stalled: dict[Stalled, None] = {}
+        self.sockets: set[AnySocket] = set()
+        """Every socket that has a transport: also in its handshake, also after its goodbye."""
+        self.stalled: dict[AnySocket, None] = {}
         """Sockets that were written to since the last step, and those whose peers were behind with reading then."""
         self.behind = 0
         """How many peers were behind with reading at the last step."""

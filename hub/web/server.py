@@ -34,6 +34,8 @@ SMALL_BATCH = 50
 TICK_S = 1.0
 ANSWERS_S = 5.0
 """How long a shutdown waits for HTTP answers under way."""
+GOODBYES_S = 1.0
+"""How long it then waits for the close frames of peers that have not answered theirs."""
 
 
 class Server(uvicorn.Server):
@@ -119,6 +121,7 @@ class Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.shutdown()
         await self._answers()
+        await self._goodbyes()
         await self._flush()
 
     async def _answers(self) -> None:
@@ -129,6 +132,16 @@ class Server(uvicorn.Server):
             await asyncio.sleep(0.01)
         for task in self.server_state.tasks:
             task.cancel()
+
+    async def _goodbyes(self) -> None:
+        """Give peers a moment to answer their close frames; cut off who does not, and who is still in a handshake."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + GOODBYES_S
+        while self._edge.sockets and loop.time() < deadline_s and not self.force_exit:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        for one in list(self._edge.sockets):
+            one.abort()
+        await asyncio.sleep(0)  # Transports end in the turn after that.
 
     async def _drain(self) -> None:
         gateway = self._edge.gateway

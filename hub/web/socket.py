@@ -100,6 +100,7 @@ class Socket(asyncio.Protocol):
         self._mark: tuple[float, int, int] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._written_s: float | None = None
+        edge.sockets.add(self)
 
     def __repr__(self) -> str:
         return f"Socket({self.connection!r})"
@@ -440,7 +441,7 @@ class Socket(asyncio.Protocol):
         unsent = transport.get_write_buffer_size()
         fan_out = self._edge.gateway.fan_out
         if self._writable is None and fan_out.deferred_to(connection):
-            connection.outbox.offer_all(fan_out.take_deferred(connection, PONG_BACKLOG))
+            connection.outbox.offer_all(fan_out.take_deferred(connection, PONG_BACKLOG, self._edge.gateway.expiry_ms()))
         data = connection.outbox.take(unsent)
         if data:
             counters = self._edge.counters
@@ -618,7 +619,12 @@ class Socket(asyncio.Protocol):
     def eof_received(self) -> bool:
         return False
 
+    def abort(self) -> None:
+        """End the transport, whatever is still on its way."""
+        self._transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self._edge.sockets.discard(self)
         self._handshake = None
         if self._closing_s is None and self.connection is not None:
             self._edge.counters.closes[1006] += 1

@@ -5,7 +5,7 @@ import pytest
 from hub.core.access import Clause
 from protocol.names import Kind, Overflow
 from tests.builders import command, notification
-from tests.helpers import connection, placed, received, subscription
+from tests.helpers import connection, ids, placed, received, subscription
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,16 @@ def test_no_room_takes_nothing():
 
     assert len(received(here)) == 1
     assert not ours.has_deferred
+
+
+def test_a_command_that_expires_in_a_slow_readers_queue_is_not_sent():
+    """A device must not carry out late what was meant for then."""
+    here = connection()
+    ours = subscription(here, kind=Kind.COMMAND, overflow=Overflow.DROP_OLDEST)
+    short = command("lamp", lifetime_s=1, timestamp_ms=1_000)
+    endless = command("lamp", timestamp_ms=1_000)
+
+    ours.defer([placed(short), placed(endless)], 10_000)
+    here.outbox.offer_all(ours.take_deferred(10_000, now_ms=2_000))
+
+    assert ids(here) == [endless.id]

@@ -36,12 +36,13 @@ class Page:
     """One page: what is in it, and what a person does with it.
 
     Attributes:
-        complaints: what the page has thrown or logged as an error, in its own words.
+        complaints: what the page has thrown and nobody has caught.
     """
 
     def __init__(self, socket: ClientConnection) -> None:
         self.complaints: list[str] = []
         self._socket = socket
+        self._loaded = asyncio.Event()
         self._session: str | None = None
         self._numbers = count(1)
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -52,6 +53,8 @@ class Page:
             told = json.loads(text)
             if "id" in told:
                 self._asked.pop(told["id"]).set_result(told)
+            elif told["method"] == "Page.loadEventFired":
+                self._loaded.set()
             elif told["method"] == "Runtime.exceptionThrown":
                 self.complaints.append(str(told["params"]["exceptionDetails"]))
 
@@ -77,7 +80,11 @@ class Page:
         await self.tell("Runtime.enable")
 
     async def open(self, url: str) -> None:
+        """Go to an address, and wait until everything is there."""
+        self._loaded.clear()
         await self.tell("Page.navigate", url=url)
+        async with asyncio.timeout(START_S):
+            await self._loaded.wait()
 
     async def value(self, expression: str) -> Any:
         """What a JavaScript expression is in the page."""

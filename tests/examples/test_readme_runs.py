@@ -55,7 +55,7 @@ async def test_a_network_key_lets_a_device_enrol_itself_and_a_watching_key_sees_
     hub = await place.with_examples().serve()
     network_key = await made(place, "hub", "network", "create", "home", "--new-key")
     await place.run("hub", "user", "create", "ann", "--network", "home", "--no-password")
-    wall_key = await made(place, "hub", "key", "create", "--user", "ann", "--preset", "watch", "--expires", "90d")
+    wall_key = await made(place, "hub", "key", "create", "--user", "ann", "--label", "wall", "--preset", "watch")
 
     field = {"HUB_URL": hub.url, "HUB_NETWORK_KEY": network_key, "HUB_DEVICE_KEY": "a key of its own"}
     place.start("python", "examples/thermostat.py", **field)

@@ -12,6 +12,8 @@ from tests.waiting import WAIT_S, until
 from tests.websocket.conftest import World
 from tests.websocket.peer import Peer
 
+pytestmark = pytest.mark.slow
+
 BODY = b'"' + b"x" * 1_000 + b'"'
 
 

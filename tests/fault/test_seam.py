@@ -49,6 +49,7 @@ async def test_reconnecting_all_the_time_misses_and_repeats_nothing(install: Ins
     record_property("connections", [one.connections for one, _ in followers])
 
 
+@pytest.mark.slow
 async def test_a_burst_in_one_instant_has_distinct_times_and_exact_suffixes(start_hub):
     """10,000 messages of a device under a clock that stands still: replays from times and ids give the suffix (T36)."""
     home = await start_hub(world())

@@ -67,3 +67,8 @@ def test_an_empty_update_still_counts_as_one():
 def test_messages_know_their_kind():
     """Which log a message stands in follows from its class."""
     assert (notification().kind, command().kind) == (Kind.NOTIFICATION, Kind.COMMAND)
+
+
+def test_a_notification_never_expires():
+    """Only commands have a lifetime."""
+    assert not notification().expired(2**62)

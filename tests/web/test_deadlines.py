@@ -74,6 +74,7 @@ def saving(number, key="key"):
     return {"deviceId": f"new-{number}", "deviceKey": key, "device": device}
 
 
+@pytest.mark.slow
 async def test_a_gateway_that_enrols_devices_has_its_time_anew(start, wires):
     """Every device that it saves starts the deadline and the count of its requests again."""
     world = await start(authenticate_device_s=4 * SHORT_S, anonymous_requests=3, anonymous_registration="open")
@@ -179,7 +180,7 @@ async def test_the_longest_silence_can_be_set_outright(start, wires):
     begin_s = now_s()
 
     assert await wire.closed() == 1011
-    assert now_s() - begin_s >= 1.0
+    assert now_s() - begin_s >= 0.9  # The hub's clock is as exact as its wheel.
 
 
 # --- the end ----------------------------------------------------------------------------------------------------------

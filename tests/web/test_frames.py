@@ -374,6 +374,7 @@ async def test_a_flood_of_pings_ends_with_a_policy_violation(world, wires, begin
     assert await wire.closed() == 1008
 
 
+@pytest.mark.slow
 async def test_pongs_that_nobody_reads_cost_bounded_memory(start, wires):
     """Past 64 KiB of unread bytes there are no pongs; the connection need not end for that."""
     world = await start(pings_per_s=1_000_000, ping_burst=1_000_000)
