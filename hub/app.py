@@ -14,7 +14,7 @@ from typing import IO, cast
 import structlog
 
 from hub.bus.local import LocalBus
-from hub.client.profile import FILE_NAME, Profile
+from hub.client.profile import FILE_NAME, BadProfile, Profile
 from hub.core.connection import ConnectionLimits
 from hub.gateway import Gateway
 from hub.gateway.policy import Policy, Registration
@@ -74,6 +74,7 @@ class Hub:
             allowed_origins=settings.allowed_origins,
             proxies=Proxies(settings.trusted_proxies),
             deflate=settings.deflate,
+            public_url=settings.public_url,
         )
         self._server: Server | None = None
         self._task: asyncio.Task[None] | None = None
@@ -126,8 +127,7 @@ class Hub:
                 self._task.result()
                 raise CannotStart("the server ended before it began")
             await asyncio.sleep(0.005)
-        if self.first_start is not None:
-            write_profile(self)
+        write_profile(self)
 
     def _make_server(self) -> Server:
         settings = self.settings
@@ -319,12 +319,17 @@ def profile_path(settings: Settings) -> Path:
 
 
 def write_profile(hub: Hub) -> None:
-    assert hub.first_start is not None, "only after a first start"
-    profile = Profile(hub.url, hub.first_start.access_key, hub.first_start.login)
+    """Leave or mend the connection profile: the key is the first start's, the address is this one's."""
+    path = profile_path(hub.settings)
     try:
-        profile.write(profile_path(hub.settings))
-    except OSError as exc:
-        log.warning("the connection profile could not be written", reason=exc.strerror)
+        if hub.first_start is not None:
+            Profile(hub.url, hub.first_start.access_key, hub.first_start.login).write(path)
+        elif path.exists():
+            known = Profile.read(path)
+            if known.url != hub.url:
+                Profile(hub.url, known.access_key, known.login).write(path)
+    except (OSError, BadProfile) as exc:
+        log.warning("the connection profile could not be written", reason=str(exc))
 
 
 # --- a process of its own ---------------------------------------------------------------------------------------------

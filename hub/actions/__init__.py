@@ -21,6 +21,7 @@ from hub.actions.subscriptions import (
 from hub.core.access import permit
 from hub.core.connection import Connection, Exchange
 from hub.gateway import Gateway
+from hub.gateway.calls import in_task
 from protocol.names import Action
 
 __all__ = ["HANDLERS", "Caller", "perform"]
@@ -45,6 +46,8 @@ HANDLERS: dict[Action, Handler] = {
 async def perform(gateway: Gateway, connection: Connection, exchange: Exchange) -> dict[str, Any]:
     """Carry out a socket's request: who asks (step 5 of the order of checks), may they (6), and then the action (7)."""
     assert exchange.action is not None, "only requests whose envelope was read get here"
+    if gateway.rights.is_stale(connection):
+        await in_task(gateway.rights.settled(connection))
     principal = connection.principal
     if exchange.has_credentials or principal.device is not None or principal.key is not None:
         principal = await resolve(gateway, connection, exchange)

@@ -16,10 +16,11 @@ async def authenticate(gateway: Gateway, caller: Caller, ask: Authenticate) -> d
     connection = caller.connection
     assert connection is not None, "only a connection authenticates in band"
     _refuse_other(connection.principal, ask)
+    epoch = gateway.rights.epoch
     principal = await _principal(gateway, connection, ask)
     if not connection.principal.is_anonymous and principal.identity != connection.principal.identity:
         raise BAD_CREDENTIALS.error()
-    gateway.authenticated(connection, principal)
+    gateway.authenticated(connection, principal, epoch=epoch)
     return {}
 
 
@@ -57,8 +58,9 @@ async def resolve(gateway: Gateway, connection: Connection, exchange: Exchange) 
     principal = connection.principal
     if exchange.action not in (Action.AUTHENTICATE, Action.DEVICE_SAVE) and exchange.has_credentials:
         if principal.is_anonymous:
+            epoch = gateway.rights.epoch
             principal = await gateway.logins.by_device(exchange.device_id, exchange.device_key)
-            gateway.authenticated(connection, principal)
+            gateway.authenticated(connection, principal, epoch=epoch)
             return principal
         if _is_other_device(gateway, principal, exchange):
             return await gateway.logins.by_device(exchange.device_id, exchange.device_key)

@@ -10,7 +10,7 @@ from protocol.times import format_ms
 
 async def server_info(gateway: Gateway, caller: Caller, ask: ServerInfo) -> dict[str, Any]:
     """Version, time and REST address. ``serverTimestamp`` is a replay cursor that misses no later message."""
-    base_url = gateway.policy.public_url or (caller.connection.base_url if caller.connection else "")
+    base_url = caller.connection.base_url if caller.connection is not None else gateway.policy.public_url or ""
     return {
         "info": {
             "apiVersion": gateway.policy.api_version,

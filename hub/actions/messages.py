@@ -38,7 +38,7 @@ async def insert_notification(gateway: Gateway, caller: Caller, ask: InsertNotif
     return {
         "notification": {
             "id": notification.id,
-            "notification": ask.name,
+            "notification": notification.name or ask.name,
             "deviceGuid": notification.device_guid,
             "timestamp": format_ms(notification.timestamp_ms),
         }

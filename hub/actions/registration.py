@@ -301,8 +301,9 @@ def _check(value: str | None, name: str, most: int, *, least: int = 1, required:
         if required:
             raise violation(name, None, f"{name} field cannot be null.")
     elif not least <= len(value) <= most:
+        shown = "…" if name == "key" else value
         raise violation(
-            name, value, f"Field cannot be empty. The length of {name} should not be more than {most} symbols."
+            name, shown, f"Field cannot be empty. The length of {name} should not be more than {most} symbols."
         )
 
 

@@ -10,7 +10,7 @@ from hub.gateway import Gateway
 from hub.gateway.calls import in_task
 from hub.gateway.replays import reach_of
 from hub.store import LogQuery
-from protocol.errors import DEVICES_NOT_FOUND, NAMES_EMPTY, HubError, bad_parameter, limit_reached
+from protocol.errors import DEVICES_NOT_FOUND, NAMES_EMPTY, bad_parameter, limit_reached
 from protocol.names import SUBSCRIBE_ACTION, Kind
 from protocol.requests import Subscribe, Unsubscribe
 
@@ -72,7 +72,7 @@ async def _subscribe(gateway: Gateway, caller: Caller, kind: Kind, ask: Subscrib
     if connection.extended or resumes:
         try:
             answer |= await _recovery(gateway, subscription, query, ask)
-        except HubError:
+        except BaseException:
             gateway.unsubscribe(connection, subscription)
             raise
     gateway.replay(subscription, query)

@@ -6,7 +6,7 @@ order in which the requests came in, because clients pipeline.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hub.core.access import ANONYMOUS, Peer, Principal
@@ -34,7 +34,7 @@ class Exchange:
     action: Action | None = None
     ask: Request | None = None
     device_id: str | None = None
-    device_key: str | None = None
+    device_key: str | None = field(default=None, repr=False)
     answer: bytes | None = None
 
     @property

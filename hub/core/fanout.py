@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 Segments = list[bytes]
 
+SIFTED_FROM = 256
+"""Buckets (devices or networks x names) that one subscription may stand in because of its names."""
+
 Route = tuple[dict[object, Topic], object, "Clause | None"]
 
 
@@ -37,7 +40,8 @@ class FanOut:
     """Routes messages to subscriptions, a turn at a time.
 
     Args:
-        hold_bytes: how much a subscription may hold back, and how much an overflow policy may queue, before it drops.
+        hold_bytes: how much the subscriptions of a connection may hold back, and how much their overflow policies may
+            queue, all together, before they drop.
     """
 
     def __init__(self, *, hold_bytes: int = 262_144) -> None:
@@ -105,13 +109,20 @@ class FanOut:
         Args:
             now_ms: commands that have expired by then are left out; None: lifetimes do not count.
         """
-        subscriptions = self._deferred.pop(connection, {})
-        for subscription in subscriptions:
-            frames = list(subscription.take_deferred(room // len(subscriptions), now_ms))
-            self.deliveries += len(frames)
-            yield from frames
+        waiting = self._deferred.pop(connection, {})
+        share = max(1, room // max(1, len(waiting)))
+        for subscription in list(waiting):
+            if room <= 0:
+                break
+            del waiting[subscription]
+            for payload in subscription.take_deferred(min(room, share), now_ms):
+                self.deliveries += 1
+                room -= len(payload)
+                yield payload
             if subscription.has_deferred:
-                self._deferred.setdefault(connection, {})[subscription] = None
+                waiting[subscription] = None  # Behind the others: everybody gets a turn.
+        if waiting:
+            self._deferred[connection] = waiting
 
     # --- fed by the gateway: messages
 
@@ -206,8 +217,14 @@ class FanOut:
 
     def _place(self, subscription: Subscription) -> None:
         routes: dict[Bucket, list[Clause] | None] = {}
+        ways = list(self._routes(subscription))
         names: Iterable[str | None] = (None,) if subscription.names is None else subscription.names
-        for index, key, condition in self._routes(subscription):
+        # A bucket for each name of each device delivers quickest, but there may be a million of them. Beyond some, a
+        # subscription stands where every name comes by, and sifts.
+        subscription.sifts = subscription.names is not None and len(subscription.names) * len(ways) > SIFTED_FROM
+        if subscription.sifts:
+            names = (None,)
+        for index, key, condition in ways:
             for name in names:
                 bucket = find_bucket(index, key, name)
                 conditions = routes.setdefault(bucket, [])
@@ -216,7 +233,7 @@ class FanOut:
                 else:
                     conditions.append(condition)
         subscription.buckets = tuple(routes)
-        plain = len(routes) == 1 and subscription.is_plain and not any(routes.values())
+        plain = len(routes) == 1 and subscription.is_plain and not subscription.sifts and not any(routes.values())
         for bucket, conditions in routes.items():
             if plain:
                 bucket.plain[subscription.codec][subscription] = None
@@ -277,7 +294,11 @@ class FanOut:
         shared: dict[tuple[int, tuple[Bucket, ...]], Segments] = {}
         for subscription, buckets in special.items():
             key = tuple(buckets)
-            if not subscription.is_plain or any(bucket.special[subscription] for bucket in buckets):
+            if (
+                not subscription.is_plain
+                or subscription.sifts
+                or any(bucket.special[subscription] for bucket in buckets)
+            ):
                 published = self._fresh(subscription, _admitted(subscription, buckets))
                 if published:
                     self._deliver(subscription, published)
@@ -304,13 +325,17 @@ class FanOut:
 
     def _deliver(self, subscription: Subscription, published: list[Published]) -> None:
         if subscription.held is not None:
-            subscription.keep(published, self._hold_bytes)
+            subscription.keep(published, self._share(subscription))
         elif subscription.overflow is not Overflow.DISCONNECT:
-            subscription.defer(published, self._hold_bytes)
+            subscription.defer(published, self._share(subscription))
             self._deferred.setdefault(subscription.connection, {})[subscription] = None
             self._ready.append(subscription.connection)
         else:
             self._offer(subscription, self._segments(published, subscription), len(published))
+
+    def _share(self, subscription: Subscription) -> int:
+        """How many bytes one subscription may hold or queue: all of a connection's together have one budget."""
+        return self._hold_bytes // max(1, len(subscription.connection.subscriptions))
 
     def _offer(self, subscription: Subscription, segments: Segments, count: int) -> None:
         self.deliveries += count
@@ -349,10 +374,17 @@ def _merge(turns: Iterable[list[Published]]) -> list[Published]:
 
 
 def _admitted(subscription: Subscription, buckets: Iterable[Bucket]) -> list[Published]:
+    names = subscription.names if subscription.sifts else None
+
     def passing(bucket: Bucket) -> list[Published]:
         conditions = bucket.special[subscription]
-        if not conditions:
+        if not conditions and names is None:
             return bucket.turn
-        return [one for one in bucket.turn if any(one.admitted(condition) for condition in conditions)]
+        return [
+            one
+            for one in bucket.turn
+            if (names is None or one.message.name in names)
+            and (not conditions or any(one.admitted(condition) for condition in conditions))
+        ]
 
     return _merge(passing(bucket) for bucket in buckets)

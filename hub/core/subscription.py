@@ -57,6 +57,7 @@ class Subscription:
         clauses: what ``principal`` may see, compiled; changes when access changes.
         held: live messages that wait for a replay or for new access; None: they flow.
         overrun: more was held than allowed, and dropped; read the log again.
+        sifts: it stands where every name comes by, and picks its own.
         position: the id of the newest message that had been published when it was registered.
         skip: ids that a replay has already sent and that are still to be published here.
         dropped: messages that the overflow policy has dropped since the last push.
@@ -82,6 +83,7 @@ class Subscription:
         "overrun",
         "position",
         "principal",
+        "sifts",
         "skip",
     )
 
@@ -114,6 +116,7 @@ class Subscription:
         self.held_size = 0
         self.overrun = False
         self.position = 0
+        self.sifts = False
         self.skip: set[int] | None = None
         self.dropped = 0
         self._backlog: dict[object, Published] = {}

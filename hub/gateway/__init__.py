@@ -178,8 +178,12 @@ class Gateway:
         connection.close(code, reason, **members)
         self.visit(connection)
 
-    def authenticated(self, connection: Connection, principal: Principal) -> None:
-        """A connection acts for this principal from now on."""
+    def authenticated(self, connection: Connection, principal: Principal, *, epoch: int) -> None:
+        """A connection acts for this principal from now on.
+
+        Args:
+            epoch: of the rights, when reading about the principal began. If anything has changed since, read it again.
+        """
         if connection not in self:
             return
         self.rights.remove(connection)
@@ -187,12 +191,17 @@ class Gateway:
         self.rights.add(connection, principal)
         for subscription in connection.subscriptions.values():
             self.rights.add(connection, subscription.principal)
+        if epoch != self.rights.epoch:
+            self.rights.mark_stale(connection)
 
     def heard(self, connection: Connection) -> None:
-        """A sign of life: it counts for the connection's device, and for those that it takes commands for by name."""
-        now_ms = self.now_ms()
+        """A sign of life: it counts for the connection's device."""
         if connection.principal.device is not None:
-            self.activity[connection.principal.device.id] = now_ms
+            self.activity[connection.principal.device.id] = self.now_ms()
+
+    def heard_for_all(self, connection: Connection) -> None:
+        """A sign of life that counts for every device that the connection takes commands for by name."""
+        now_ms = self.now_ms()
         for subscription in connection.of_kind(Kind.COMMAND):
             if subscription.principal.device is not None:
                 self.activity[subscription.principal.device.id] = now_ms
@@ -223,8 +232,14 @@ class Gateway:
         sockets = self._sockets
         for connection in visits:
             socket = sockets.get(connection)
-            if socket is not None:
+            if socket is None:
+                continue
+            try:
                 socket.visit()
+            except Exception:
+                # One of the three places that must survive: a socket that fails ends alone.
+                log.exception("a socket failed")
+                socket.abort()
         if self._bundle or self._updates:
             self._tell_others()
 
@@ -305,7 +320,7 @@ class Gateway:
 
     def append_behind(self, message: Notification, device: Device) -> None:
         """Publish a notification now and store it behind (``HUB_DURABILITY=queued``)."""
-        if self._newest is None or self._newest.done:
+        if not self.commits.doubtful and (self._newest is None or self._newest.done):
             self.commits.submit(Append(message), _nothing)
             self.publish(message, device)
             self.arm()
@@ -322,7 +337,8 @@ class Gateway:
                 if not self.bus.alone:
                     self._updates.append(command)
 
-        return self.commits.submit(Amend(device.id, device.guid, command_id, patch), then)
+        self._newest = self.commits.submit(Amend(device.id, device.guid, command_id, patch), then)
+        return self._newest
 
     async def transact(self, work: Callable[[Tx, Stamps], Any], *, stamps_for: Sequence[int] = ()) -> Any:
         """Change entities, and store the messages that belong to the change, in one transaction.

@@ -8,7 +8,7 @@ from typing import Any
 
 from hub.gateway.calls import Commit
 from hub.store import Store, Write
-from protocol.errors import STORAGE, HubError
+from protocol.errors import INTERNAL, STORAGE, HubError
 
 log = logging.getLogger("hub.log")
 
@@ -38,7 +38,7 @@ class Commits:
         self._store = store
         self._settled = settled
         self._catch_up = catch_up
-        self._doubt = False
+        self._doubt = self._failed = False
         self._batch = batch
         self._most = most
         self._waiting: deque[Waiting] = deque()
@@ -49,6 +49,16 @@ class Commits:
         self.batches = 0
         self.writes = 0
         self.failures = 0
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it is not known of the last batch that has ended if it is in the log."""
+        return self._failed
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop that writes is running."""
+        return self._task is not None and not self._task.done()
 
     def __len__(self) -> int:
         """How many writes wait."""
@@ -102,13 +112,15 @@ class Commits:
                 await self._catch_up()
             self._doubt = True
             outcomes = await self._store.write([write for write, _, _ in batch])
-            self._doubt = False
+            self._doubt = self._failed = False
         except HubError as error:
+            self._failed = True
             self.failures += 1
             log.error("the log could not be written", extra={"writes": len(batch), "error": error.text})
             outcomes = [error] * len(batch)
         except Exception as exc:
             # One of the three places that must survive: the next batch may fare better.
+            self._failed = True
             self.failures += 1
             log.exception("the log could not be written", extra={"writes": len(batch)})
             unavailable = STORAGE.error()
@@ -123,8 +135,15 @@ class Commits:
             try:
                 if not isinstance(outcome, BaseException):
                     then(outcome)
-                commit.finish(outcome)
             except Exception:
                 # What follows from one write must not keep the others waiting, nor end the log's loop.
                 log.exception("what follows from a write failed")
-        self._settled()
+                outcome = INTERNAL.error()
+            try:
+                commit.finish(outcome)
+            except Exception:
+                log.exception("whoever waited for a write failed")
+        try:
+            self._settled()
+        except Exception:
+            log.exception("the end of a turn failed")

@@ -20,6 +20,9 @@ ACTIVITY_S = 2.0
 """How often the activity of devices goes to the store: what a crash may forget of it."""
 
 OVERDUE_AT_ONCE = 1_000
+MOMENT_S = 0.05
+"""The least that passes between two looks, also when looking fails."""
+
 PRUNE_S = 60.0
 PRUNE_ROWS = 500
 KEYS_S = 3600.0
@@ -35,6 +38,7 @@ class Duties:
         self._tasks: list[asyncio.Task[None]] = []
         self.pruned = dict.fromkeys(Kind, 0)
         self.turned_offline = 0
+        self._checked_s = 0.0
 
     def start(self) -> None:
         policy = self._gateway.policy
@@ -87,33 +91,35 @@ class Duties:
 
     async def _watch_silence(self) -> None:
         while True:
-            slept_s = 0.0
-            # A second at a time: a class with a shorter timeout may come at any moment.
-            while (left_s := await self._silence_period_s() - slept_s) > 0:
-                step_s = min(1.0, left_s)
-                await asyncio.sleep(step_s)
-                slept_s += step_s
+            self._checked_s = asyncio.get_running_loop().time()
+            await self._attempt(self._wait_for_silence)
             await self._attempt(self.turn_offline)
+
+    async def _wait_for_silence(self) -> None:
+        """Wait until it is time to look; a second at a time, for a class with a shorter timeout may come meanwhile."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(MOMENT_S)
+        while (left_s := self._checked_s + await self._silence_period_s() - loop.time()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(min(1.0, left_s))
 
     async def _silence_period_s(self) -> float:
         if self._gateway.policy.offline_check_s is not None:
             return self._gateway.policy.offline_check_s
-        try:
-            shortest_s = await self._gateway.store.shortest_offline_timeout()
-        except HubError:
-            shortest_s = None
+        shortest_s = await self._gateway.store.shortest_offline_timeout()
         return 1.0 if shortest_s is None else min(60.0, 0.5 + shortest_s * 0.1)
 
     async def turn_offline(self) -> None:
         """Set the status of devices that have been silent for longer than their class allows."""
         await self.flush_activity()
         while overdue := await self._gateway.store.overdue(self._gateway.now_ms(), limit=OVERDUE_AT_ONCE):
-            for device in overdue:
-                await self._turn_offline(device)
+            # Together they are a group commit or two; one after the other the last would wait for seconds.
+            await asyncio.gather(*map(self._turn_offline, overdue))
             if len(overdue) < OVERDUE_AT_ONCE:
                 break
 
     async def _turn_offline(self, device: Device) -> None:
+        if device.id in self._gateway.activity:
+            return  # It has come back meanwhile.
         notifies = self._gateway.policy.devices_notify_offline
 
         def work(tx: Tx, stamps: "Stamps") -> bool:

@@ -25,8 +25,8 @@ class Policy:
         login_last_timeout_ms: the least distance between two updates of a user's last login.
         devices_self_unblock: whether anonymous callers and devices may set ``blocked``.
         offline_check_s: seconds between checks of offline timeouts; None: 1 s + 10 % of the shortest.
-        hold_bytes: what a subscription may hold back during a replay, or queue for a slow reader; well below what its
-            outbox takes.
+        hold_bytes: what a connection's subscriptions may hold back during a replay, or queue for a slow reader; well
+            below what its outbox takes.
         retention_*_s: seconds that a message is kept; retention_rows: how many of a kind per device.
     """
 

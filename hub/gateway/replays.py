@@ -24,6 +24,7 @@ log = logging.getLogger("hub")
 PIECE_BYTES = 131_072
 """How much of a page is handed to an outbox at a time; then the socket has to have taken it."""
 
+STALE_S = 0.01
 FIRST_PAGE = 100
 PAGE_BYTES = 524_288
 """About how much of the log a replay holds in memory, however slow its reader: later pages are sized by the first."""
@@ -34,6 +35,9 @@ class Socket(Protocol):
 
     def visit(self) -> None:
         """Write what the outbox holds, and act on a decision to close."""
+
+    def abort(self) -> None:
+        """End at once, without a word."""
 
     async def writable(self) -> None:
         """Return when the transport's buffer has drained, or when the socket is gone."""
@@ -147,8 +151,12 @@ class Replays:
                 query = replace(query, after=page.read_to, limit=self._next_limit(found))
                 # From here to the release nothing is awaited, so nothing can come in between.
                 self._fan_out.settle()
-                if page.complete and not replay.overrun():
+                overrun = replay.overrun()
+                if page.complete and not overrun:
                     break
+                del page, found  # Not while others read: a page is half a megabyte.
+            if overrun:
+                await self._stored()
         replay.join(self._fan_out.position)
         # No longer one of us before it flows: whoever looks from now on sees a live subscription.
         self._tasks.pop(subscription, None)
@@ -188,8 +196,11 @@ class Replays:
         most = min(PIECE_BYTES, connection.outbox.limit // 4)
         for piece in _pieces(messages, head=len(subscription.head), most=most):
             await socket.writable()
-            # The reader may have kept us waiting: look again at what is still worth sending.
-            self._fan_out.replayed(subscription, [one for one in piece if not self._expired(one.message)])
+            # The reader may be slow, and meanwhile a lifetime may have ended or the rights may have changed.
+            while self._is_stale(connection):  # noqa: ASYNC110
+                await asyncio.sleep(STALE_S)
+            due = [one for one in piece if subscription.admits(one) and not self._expired(one.message)]
+            self._fan_out.replayed(subscription, due)
             self._visit(connection)
             await socket.writable()
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from hub.core.access import Principal, device_principal, key_principal, user_principal
 from hub.core.subscription import Subscription
-from hub.store import Change
-from protocol.errors import HubError
+from hub.gateway.replays import reach_of
+from hub.store import Change, KeyRecord, LogQuery
+from protocol.errors import STORAGE, HubError
 from protocol.names import SUBSCRIBE_ACTION, CloseCode, Role
 
 if TYPE_CHECKING:
@@ -22,6 +23,13 @@ SLICE = 64
 """How many connections are recompiled in one turn of the loop."""
 
 
+CALM_S = 5.0
+"""How long a request waits for rights that are being read anew."""
+
+Known = dict[tuple[str, int | bool, int | None], Principal | KeyRecord | None]
+"""What one slice has read already."""
+
+
 class Rights:
     """Who is connected as whom, and what a change means for them.
 
@@ -31,10 +39,11 @@ class Rights:
 
     def __init__(self, gateway: "Gateway") -> None:
         self._gateway = gateway
-        self._users: dict[int, dict[Connection, None]] = {}
-        self._keys: dict[int, dict[Connection, None]] = {}
-        self._devices: dict[str, dict[Connection, None]] = {}
+        self._index: dict[tuple[str, int | str], dict[Connection, None]] = {}
+        self._entries_of: dict[Connection, dict[tuple[str, int | str], None]] = {}
         self._stale: dict[Connection, None] = {}
+        self._reading: set[Connection] = set()
+        self._calm = asyncio.Event()
         self._expiries: list[tuple[int, int]] = []
         self._watched: set[tuple[int, int]] = set()
         self._wake = asyncio.Event()
@@ -42,6 +51,8 @@ class Rights:
         self._own: set[int] = set()
         self._polled_us = gateway.now_us()
         self.revision = -1
+        self.epoch = 0
+        """Moves with every change; what was read at an earlier epoch may be out of date."""
 
     @property
     def stale(self) -> int:
@@ -49,7 +60,22 @@ class Rights:
         return len(self._stale)
 
     def is_stale(self, connection: "Connection") -> bool:
-        return connection in self._stale
+        """Whether what a connection may do is being looked up anew."""
+        return connection in self._stale or connection in self._reading
+
+    async def settled(self, connection: "Connection") -> None:
+        """Return when a connection's rights are those of now.
+
+        Raises:
+            StoreUnavailable: they cannot be read.
+        """
+        try:
+            async with asyncio.timeout(CALM_S):
+                while self.is_stale(connection):
+                    self._calm.clear()
+                    await self._calm.wait()
+        except TimeoutError as exc:
+            raise STORAGE.error(retry_after_s=1) from exc
 
     def polled_ago_s(self) -> float:
         """Seconds since the store last told what has changed."""
@@ -69,8 +95,10 @@ class Rights:
 
     def add(self, connection: "Connection", principal: Principal) -> None:
         """Remember that a connection acts for this principal (one of several, if it is a gateway's)."""
-        for index, key in self._entries(principal):
-            index.setdefault(key, {})[connection] = None
+        entries = self._entries_of.setdefault(connection, {})
+        for entry in _entries(principal):
+            entries[entry] = None
+            self._index.setdefault(entry, {})[connection] = None
         self._watch_expiry(principal)
 
     def check(self, subscription: Subscription) -> None:
@@ -91,30 +119,21 @@ class Rights:
         while self._expiries and self._expiries[0][0] <= now_ms:
             entry = heapq.heappop(self._expiries)
             self._watched.discard(entry)
-            self._mark(self._keys, entry[1])
+            self._mark("key", entry[1])
 
     def remove(self, connection: "Connection") -> None:
         """Forget whom a connection acts for. Idempotent."""
-        principals = [connection.principal, *(one.principal for one in connection.subscriptions.values())]
-        for index, key in (entry for principal in principals for entry in self._entries(principal)):
-            concerned = index.get(key)
-            if concerned is not None:
-                concerned.pop(connection, None)
-                if not concerned:
-                    del index[key]
+        for entry in self._entries_of.pop(connection, {}):
+            concerned = self._index[entry]
+            del concerned[connection]
+            if not concerned:
+                del self._index[entry]
 
     def forget(self, connection: "Connection") -> None:
         """Forget a connection altogether. Idempotent."""
         self.remove(connection)
         self._stale.pop(connection, None)
-
-    def _entries(self, principal: Principal) -> "Iterator[tuple[dict, int | str]]":  # type: ignore[type-arg]
-        if principal.user is not None:
-            yield self._users, principal.user.id
-        if principal.key is not None:
-            yield self._keys, principal.key.id
-        if principal.device is not None:
-            yield self._devices, principal.device.guid
+        self._reading.discard(connection)
 
     # --- changes
 
@@ -139,36 +158,42 @@ class Rights:
     def apply(self, changes: Iterable[Change]) -> None:
         """Drop what the caches know of changed entities, and make the connections concerned stale."""
         for change in changes:
+            self.epoch += 1
             if change.entity == "device":
                 self._gateway.devices.drop(change.guid)
-                self._mark(self._devices, change.guid)
-            elif change.entity == "user":
-                self._mark(self._users, change.id)
-            elif change.entity == "key":
-                self._mark(self._keys, change.id)
+                self._mark("device", change.guid)
+            elif change.entity in ("user", "key"):
+                self._mark(change.entity, change.id)
             elif change.entity in ("network", "class"):
                 self._gateway.devices.drop(None)
             elif change.entity == "configuration":
                 self._gateway.configuration_changed()
 
     def _everything(self) -> None:
+        self.epoch += 1
         self._gateway.devices.drop(None)
         self._gateway.configuration_changed()
-        for index in (self._users, self._keys, self._devices):
-            self._mark(index, None)
+        for connection in list(self._entries_of):
+            self.mark_stale(connection)
 
-    def _mark(self, index: "dict", key: int | str | None) -> None:  # type: ignore[type-arg]
-        concerned = index.get(key, ()) if key is not None else [one for entry in index.values() for one in entry]
+    def _mark(self, entity: str, key: int | str | None) -> None:
+        if key is None:
+            concerned = [one for entry, those in self._index.items() if entry[0] == entity for one in those]
+        else:
+            concerned = list(self._index.get((entity, key), ()))
         for connection in concerned:
             self.mark_stale(connection)
 
     def mark_stale(self, connection: "Connection") -> None:
         """Hold a connection's messages back until its access is compiled anew."""
         self._stale[connection] = None
+        fan_out = self._gateway.fan_out
         for subscription in connection.subscriptions.values():
             if subscription.held is None:
+                fan_out.settle()
                 subscription.hold()
-                self._gateway.fan_out.reroute(subscription)
+                subscription.position = fan_out.position
+                fan_out.reroute(subscription)
         self._wake.set()
 
     # --- recompiling
@@ -182,11 +207,12 @@ class Rights:
 
     async def _recompile_slice(self) -> None:
         concerned = list(self._stale)[:SLICE]
-        known: dict[str, Principal | None] = {}
+        known: Known = {}
         for connection in concerned:
             if connection not in self._stale:
                 continue  # It went while the ones before it were read.
             del self._stale[connection]
+            self._reading.add(connection)
             try:
                 await self._recompile(connection, known)
             except HubError as error:
@@ -198,9 +224,12 @@ class Rights:
                 # Whoever's rights cannot be told keeps none; the others' still have to be looked at.
                 log.exception("rights could not be compiled")
                 self._gateway.close(connection, CloseCode.NO_SIGN_OF_LIFE, "internal error")
+            finally:
+                self._reading.discard(connection)
+                self._calm.set()
         await asyncio.sleep(0)
 
-    async def _recompile(self, connection: "Connection", known: "dict[str, Principal | None]") -> None:
+    async def _recompile(self, connection: "Connection", known: "Known") -> None:
         principal = await self._current(connection.principal, connection, known)
         fresh = {
             subscription: await self._current(subscription.principal, connection, known)
@@ -234,30 +263,40 @@ class Rights:
             if subscription in self._gateway.replays:
                 self._gateway.fan_out.reroute(subscription)  # Its replay lets it flow when it gets there.
             else:
-                self._gateway.replays.drop_expired(subscription)
-                if subscription.overrun:
-                    self._gateway.close(connection, CloseCode.SLOW_READER, "too much came while rights were read")
-                self._gateway.fan_out.release(subscription)
+                self._let_flow(subscription)
         self._gateway.visit(connection)
 
-    async def _current(
-        self, principal: Principal, connection: "Connection", known: "dict[str, Principal | None]"
-    ) -> Principal | None:
+    def _let_flow(self, subscription: Subscription) -> None:
+        if not subscription.overrun:
+            self._gateway.replays.drop_expired(subscription)
+            self._gateway.fan_out.release(subscription)
+            return
+        # More came than could be held while the rights were read. The log has it.
+        subscription.overrun = False
+        self._gateway.replay(
+            subscription,
+            LogQuery(
+                subscription.kind,
+                after=subscription.position,
+                reach=reach_of(subscription.clauses, subscription.guids),
+                names=subscription.names,
+            ),
+        )
+
+    async def _current(self, principal: Principal, connection: "Connection", known: "Known") -> Principal | None:
         """The principal as the store knows it now; None: it is no longer valid."""
         if principal.role is Role.ANONYMOUS:
             return principal
-        # Keys are evaluated against the peer, so what is known of a key holds for one connection only.
-        name = f"{principal.identity}/{principal.by_password}/{id(connection) if principal.key else ''}"
-        if name not in known:
-            known[name] = await self._read(principal, connection)
-        return known[name]
-
-    async def _read(self, principal: Principal, connection: "Connection") -> Principal | None:
-        if principal.role is Role.DEVICE:
-            return await self._read_device(principal)
         if principal.role is Role.KEY:
-            return await self._read_key(principal, connection)
-        return await self._read_user(principal)
+            return await self._read_key(principal, connection, known)
+        session = principal.user.password_changes if principal.user is not None else None
+        name = (principal.identity, principal.by_password, session)
+        if name not in known:
+            device = principal.role is Role.DEVICE
+            known[name] = await (self._read_device(principal) if device else self._read_user(principal))
+        found = known[name]
+        assert not isinstance(found, KeyRecord), "records are kept under names of their own"
+        return found
 
     async def _read_device(self, principal: Principal) -> Principal | None:
         known = principal.require_device()
@@ -266,9 +305,14 @@ class Rights:
             return None
         return device_principal(device)
 
-    async def _read_key(self, principal: Principal, connection: "Connection") -> Principal | None:
+    async def _read_key(self, principal: Principal, connection: "Connection", known: "Known") -> Principal | None:
+        """A key is read once for all its connections, and compiled for each, whose address and origin it asks for."""
         assert principal.key is not None, "a key principal has a key"
-        record = await self._gateway.store.find_key_by_id(principal.key.id)
+        name = ("key", principal.key.id, None)
+        if name not in known:
+            known[name] = await self._gateway.store.find_key_by_id(principal.key.id)
+        record = known[name]
+        assert not isinstance(record, Principal), "principals are kept under names of their own"
         if record is None or record.key.expired(self._gateway.now_ms()) or not record.owner.is_active:
             return None
         return key_principal(record.key, record.owner, connection.peer)
@@ -281,3 +325,13 @@ class Rights:
         if principal.by_password and user.password_changes != known.password_changes:
             return None
         return user_principal(user, by_password=principal.by_password)
+
+
+def _entries(principal: Principal) -> Iterator[tuple[str, int | str]]:
+    """Whose changes concern a principal."""
+    if principal.user is not None:
+        yield "user", principal.user.id
+    if principal.key is not None:
+        yield "key", principal.key.id
+    if principal.device is not None:
+        yield "device", principal.device.guid

@@ -63,7 +63,13 @@ def wrap(connection: sqlite3.Connection) -> Connection:
 
     To be called outside a transaction: telling the driver that there is autocommit ends the one that is open.
     """
-    engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
+    engine = create_engine(
+        # An error must not carry the values, which may be secrets, into the log.
+        "sqlite://",
+        creator=lambda: connection,
+        poolclass=StaticPool,
+        hide_parameters=True,
+    )
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
 

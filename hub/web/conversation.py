@@ -105,7 +105,9 @@ class Conversation:
         # What blocks is always the newest: nothing starts behind it.
         if self._outstanding == 0:
             self._blocked = False
-        if self._next is not None and self._may_start(self._next):
+        if self.connection.closing is not None:
+            self._next = None  # Nobody waits for its answer any more.
+        elif self._next is not None and self._may_start(self._next):
             exchange, self._next = self._next, None
             self._start(exchange)
         if self.ready and not was_ready:

@@ -81,6 +81,7 @@ class Edge:
 
     Args:
         context_paths: the prefixes of ``/websocket/…``.
+        public_url: scheme and host that peers are told; None: those that they asked for.
         allowed_origins: origins besides the own host from which a browser's stored Basic credentials count.
     """
 
@@ -94,6 +95,7 @@ class Edge:
         allowed_origins: Sequence[str] = (),
         proxies: Proxies | None = None,
         deflate: bool = False,
+        public_url: str | None = None,
     ) -> None:
         self.gateway = gateway
         self.limits = limits
@@ -102,6 +104,7 @@ class Edge:
         self.allowed_origins = frozenset(origin.lower().rstrip("/") for origin in allowed_origins)
         self.proxies = proxies or Proxies(())
         self.deflate = deflate
+        self.public_url = public_url.rstrip("/") if public_url else None
         self.wheel = Wheel(step_s=limits.step_s())
         self.counters = Counters()
         self.draining = False
@@ -116,12 +119,11 @@ class Edge:
         self.wheel.sweep(self)
 
     @property
-    def silence_s(self) -> float:
-        """The longest silence of a peer, in seconds: as an administrator stored it, as it was set, or by the pings."""
-        limits = self.limits
-        set_ms = int((limits.silence_s or 0) * 1000)
+    def silence_s(self) -> float | None:
+        """The longest silence of a peer, in seconds, as it was stored or set; None: the pings decide."""
+        set_ms = int((self.limits.silence_s or 0) * 1000)
         stored_ms = self.gateway.setting("websocket.ping.timeout", set_ms)
-        return stored_ms / 1000 if stored_ms > 0 else limits.ping_interval_s + limits.ping_timeout_s
+        return stored_ms / 1000 if stored_ms > 0 else None
 
     def tick(self, now_s: float) -> float | None:
         """At every step of the wheel: look at the sockets whose peers are behind with reading."""

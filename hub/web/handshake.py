@@ -106,7 +106,7 @@ def _opening(
         MSGPACK if subprotocol == Subprotocol.MSGPACK else JSON,
         subprotocol is not None,
         Peer(source.address, origin),
-        f"{'https' if source.secure else 'http'}://{host}{context}",
+        (edge.public_url or f"{'https' if source.secure else 'http'}://{host}") + context,
     )
 
 

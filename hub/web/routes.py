@@ -29,6 +29,7 @@ def make_app(edge: Edge, *, metrics: bool) -> Starlette:
         """Whether to send traffic here. Answered from memory: it is quick under any load."""
         checks = {
             "accepting": not edge.draining,
+            "log": edge.gateway.commits.alive,
             "database": edge.gateway.database_silence_s() < STALE_S,
             "connections": len(edge.gateway) < edge.limits.connections,
         }

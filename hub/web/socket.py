@@ -56,6 +56,7 @@ class Socket(asyncio.Protocol):
     """One WebSocket, from the handshake's bytes to the end of the transport."""
 
     __slots__ = (
+        "_asked_s",
         "_buffer",
         "_closing_s",
         "_conversation",
@@ -95,6 +96,7 @@ class Socket(asyncio.Protocol):
         self._heard_s = self._touched_s = edge.wheel.now_s
         self._deadline_s: float | None = None
         self._ping_s: float | None = None
+        self._asked_s: float | None = None
         self._closing_s: float | None = None
         self._pings: tuple[float, float] | None = None
         self._mark: tuple[float, int, int] | None = None
@@ -155,6 +157,8 @@ class Socket(asyncio.Protocol):
             self._finish_http(protocol)
             return
 
+        epoch = self._edge.gateway.rights.epoch
+
         def accept(principal: Principal | None, error: HubError | None) -> None:
             if self._handshake is None:
                 return  # It took too long, or the peer has gone.
@@ -164,7 +168,7 @@ class Socket(asyncio.Protocol):
                 self._finish_http(protocol)
                 return
             protocol.send_response(response)
-            self._begin(protocol, opening, principal)
+            self._begin(protocol, opening, principal, epoch)
 
         if has_credentials(request.headers):
             self._pause()
@@ -188,7 +192,7 @@ class Socket(asyncio.Protocol):
                 self._transport.write(data)
         self._transport.close()
 
-    def _begin(self, protocol: ServerProtocol, opening: Opening, principal: Principal | None) -> None:
+    def _begin(self, protocol: ServerProtocol, opening: Opening, principal: Principal | None, epoch: int) -> None:
         edge = self._edge
         self._handshake = None
         self._transport.write(b"".join(protocol.data_to_send()))
@@ -213,7 +217,7 @@ class Socket(asyncio.Protocol):
         edge.counters.accepted += 1
         edge.gateway.connect(connection, self)
         if principal is not None:
-            edge.gateway.authenticated(connection, principal)
+            edge.gateway.authenticated(connection, principal, epoch=epoch)
         self._start_deadline()
         self._heard_s = edge.wheel.now_s
         # Phases are random, so that sockets which came together are not pinged together.
@@ -236,6 +240,7 @@ class Socket(asyncio.Protocol):
             return
         edge = self._edge
         now_s = self._heard_s = edge.wheel.now_s
+        self._asked_s = None
         if now_s != self._touched_s and self.connection is not None:
             self._touched_s = now_s
             edge.gateway.heard(self.connection)
@@ -428,8 +433,7 @@ class Socket(asyncio.Protocol):
             self._edge.gateway.visit(connection)
 
     def _pong(self) -> None:
-        if self.connection is not None:
-            self._edge.gateway.heard(self.connection)
+        """Pongs are a sign of life like any other; what they mean for devices is looked at when the next ping goes."""
 
     # --- writing
 
@@ -550,16 +554,29 @@ class Socket(asyncio.Protocol):
         limits = self._edge.limits
         assert self._ping_s is not None, "set when the socket was opened"
         silent_s = now_s - self._heard_s
-        most_s = self._edge.silence_s
-        if silent_s >= most_s:
-            self._edge.gateway.close(connection, CloseCode.NO_SIGN_OF_LIFE, "no sign of life")
-            return limits.close_wait_s
         if now_s >= self._ping_s:
             self._ping_s = now_s + limits.ping_interval_s
+            # What counts is the first ping that nothing has come after.
+            self._asked_s = self._asked_s or now_s
+            if silent_s < limits.ping_interval_s:
+                self._edge.gateway.heard_for_all(connection)
             if connection.outbox.offer(PING_PAYLOAD):
                 self._edge.gateway.visit(connection)
-        next_s = min(self._ping_s, self._heard_s + most_s, self._deadline_s or self._ping_s)
-        return max(0.0, next_s - now_s)
+        left_s = self._patience_s(now_s, silent_s)
+        if left_s <= 0:
+            self._edge.gateway.close(connection, CloseCode.NO_SIGN_OF_LIFE, "no sign of life")
+            return limits.close_wait_s
+        due_s = min(self._ping_s, self._deadline_s or self._ping_s)
+        return max(0.0, min(due_s - now_s, left_s))
+
+    def _patience_s(self, now_s: float, silent_s: float) -> float:
+        """How much longer a peer may be silent."""
+        silence_s = self._edge.silence_s
+        if silence_s is not None:
+            return silence_s - silent_s
+        if self._asked_s is None:
+            return self._edge.limits.ping_interval_s
+        return self._asked_s + self._edge.limits.ping_timeout_s - now_s
 
     # --- the end
 

@@ -1,7 +1,10 @@
 """One timer for all sockets: a wheel that turns in steps, and visits whoever is due."""
 
 import asyncio
+import logging
 from typing import Protocol
+
+log = logging.getLogger("hub")
 
 
 class Ticking(Protocol):
@@ -60,7 +63,12 @@ class Wheel:
             if due_s > self.now_s + self.step_s / 2:
                 self.add(ticking, due_s - self.now_s)
                 continue
-            delay_s = ticking.tick(self.now_s)
+            try:
+                delay_s = ticking.tick(self.now_s)
+            except Exception:
+                # The others of this step are due as well.
+                log.exception("a visit of the timer wheel failed")
+                continue
             if delay_s is not None:
                 self.add(ticking, delay_s)
         for ticking in self._sweeps:
