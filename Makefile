@@ -26,10 +26,10 @@ test-needs: setup
 	@sh tests/needs.sh
 
 test: test-needs lint  ## Everything: linter, types, all tests, coverage of protocol and hub/core
-	$(BIN)/python -m pytest -q --cov --cov-report=term --cov-fail-under=100
+	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term --cov-fail-under=100
 
 test-fast: setup  ## The tests that need no processes of their own, in under a minute
-	$(BIN)/python -m pytest -q -m 'not slow'
+	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
 lint: setup  ## Formatter, linter, strict types
 	$(BIN)/ruff format --check .

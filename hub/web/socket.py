@@ -72,6 +72,7 @@ class Socket(asyncio.Protocol):
         "_paused",
         "_ping_s",
         "_pings",
+        "_ponged_s",
         "_rare",
         "_touched_s",
         "_transport",
@@ -97,6 +98,7 @@ class Socket(asyncio.Protocol):
         self._deadline_s: float | None = None
         self._ping_s: float | None = None
         self._asked_s: float | None = None
+        self._ponged_s = float("-inf")
         self._closing_s: float | None = None
         self._pings: tuple[float, float] | None = None
         self._mark: tuple[float, int, int] | None = None
@@ -433,7 +435,12 @@ class Socket(asyncio.Protocol):
             self._edge.gateway.visit(connection)
 
     def _pong(self) -> None:
-        """Pongs are a sign of life like any other; what they mean for devices is looked at when the next ping goes."""
+        """A pong counts for every device that the connection takes commands for; once a ping, or a flood would hurt."""
+        now_s = self._edge.wheel.now_s
+        if self.connection is not None and now_s - self._ponged_s >= self._edge.limits.ping_interval_s / 2:
+            self._ponged_s = now_s
+            self._edge.gateway.heard(self.connection)
+            self._edge.gateway.heard_for_all(self.connection)
 
     # --- writing
 
@@ -558,8 +565,6 @@ class Socket(asyncio.Protocol):
             self._ping_s = now_s + limits.ping_interval_s
             # What counts is the first ping that nothing has come after.
             self._asked_s = self._asked_s or now_s
-            if silent_s < limits.ping_interval_s:
-                self._edge.gateway.heard_for_all(connection)
             if connection.outbox.offer(PING_PAYLOAD):
                 self._edge.gateway.visit(connection)
         left_s = self._patience_s(now_s, silent_s)

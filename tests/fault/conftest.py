@@ -70,3 +70,10 @@ async def install(tmp_path: Path) -> AsyncIterator[Install]:
             return Installation(hub, tmp_path, keys["admin"])
 
         yield start
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole hubs take their time: none of these is part of ``make test-fast``."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)

@@ -83,9 +83,11 @@ async def test_what_expires_while_a_replay_holds_it_is_not_pushed(start_hub, fai
 
 async def test_what_expires_while_rights_are_read_is_not_pushed(start_hub, failing):
     """A command held back by a change of rights ends in the meantime: it is not pushed late either."""
-    home = await start_hub(world())
+    data = world()
+    other = {"login": "other", "password": "other-pw", "role": "ADMIN", "status": "ACTIVE", "networks": []}
+    home = await start_hub({**data, "users": [*data["users"], other]})
     clock = take_clock(home.hub.gateway)
-    watcher, admin = await home.user("admin"), await home.key("admin")
+    watcher, admin = await home.user("admin"), await home.user("other")
     await watcher.succeed("command/subscribe")
     gate = failing(home).gates["find_user"] = Gate()
 

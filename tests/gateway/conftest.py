@@ -1,6 +1,7 @@
 """A whole hub inside the test's loop, whose store a test may take in its hands."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -23,3 +24,10 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[World], FailingStore]:
 async def home(start_hub: StartHub) -> World:
     """A hub with an administrator and three devices in one network."""
     return await start_hub(world())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole hubs take their time: none of these is part of ``make test-fast``."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)

@@ -1,10 +1,11 @@
 """Changes of rights that meet something else in the middle: nothing leaks, and nobody is forgotten."""
 
 import asyncio
+import threading
 
-from protocol.names import UserRole
+from protocol.names import CloseCode, UserRole, UserStatus
 from tests.gateway.inside import Gate, world
-from tests.waiting import until
+from tests.waiting import WAIT_S, until
 
 NOTIFICATION = {"deviceGuid": "lamp", "notification": {"notification": "watts"}}
 
@@ -41,17 +42,18 @@ async def test_a_connection_that_goes_while_rights_are_read_stops_nothing(start_
     assert [len(await peer.pushes()) for peer in peers[:2]] == [1, 1]
 
 
-async def test_a_subscription_made_while_rights_are_read_gets_the_new_ones(start_hub, failing):
-    """A subscription that slips in between the change and its effect does not keep the old rights."""
+async def test_a_request_made_while_rights_are_read_waits_for_the_new_ones(start_hub, failing):
+    """Nothing is done on rights that are known to be out of date."""
     home = await home_with_alice(start_hub)
     admin, alice = await home.key("admin"), await home.user("alice")
     gate = failing(home).gates["find_user"] = Gate()
 
     await home.change(leave)
     await gate.reached.wait()
-    await alice.succeed("notification/subscribe")
+    await alice.send(action="notification/subscribe", requestId=1)
+    await admin.succeed("notification/insert", **NOTIFICATION)
     gate.open()
-    await until(lambda: asyncio.sleep(0, not home.hub.gateway.rights.stale))
+    assert (await alice.receive())["status"] == "success"
     await admin.succeed("notification/insert", **NOTIFICATION)
 
     assert await alice.pushes() == []
@@ -158,3 +160,22 @@ async def test_an_administrator_may_lose_the_role(start_hub):
     await other.succeed("notification/insert", notification={"notification": "watts"})
 
     assert await admin.pushes() == []
+
+
+async def test_a_login_that_overlaps_a_change_of_its_user_is_read_again(start_hub, failing):
+    """A password takes long to check; who is disabled meanwhile does not get in for good."""
+    home = await home_with_alice(start_hub)
+    late = await home.connect()
+    pool = home.hub.gateway.logins._pool
+    busy = threading.Event()
+    for _ in range(home.hub.gateway.policy.password_workers):
+        pool.submit(busy.wait, WAIT_S)
+
+    await late.send(action="authenticate", requestId=1, login="alice", password="alice-pw")
+    await until(lambda: asyncio.sleep(0, home.hub.gateway.logins._queued))
+    before = home.hub.gateway.rights.epoch
+    await home.change(lambda tx: tx.update_user(2, status=UserStatus.DISABLED))
+    await until(lambda: asyncio.sleep(0, home.hub.gateway.rights.epoch > before))
+    busy.set()
+
+    assert await late.closed() == CloseCode.UNAUTHENTICATED

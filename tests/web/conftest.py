@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,3 +85,10 @@ class Wires:
 async def wires() -> AsyncIterator[Wires]:
     with ExitStack() as stack:
         yield Wires(stack)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole hubs take their time: none of these is part of ``make test-fast``."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)
