@@ -93,3 +93,13 @@ async def start_hub(tmp_path: Path) -> AsyncIterator[StartHub]:
             return World(hub, settings, secrets, stack)
 
         yield start
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A hub for each test takes its time: of these, ``make test-fast`` runs the replayed exchanges only."""
+    for item in items:
+        if Path(__file__).parent == item.path.parent and item.path.name not in (
+            "test_exchanges.py",
+            "test_matching.py",
+        ):
+            item.add_marker(pytest.mark.slow)
