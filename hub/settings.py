@@ -288,7 +288,8 @@ class Settings(BaseSettings):
         int, Field(ge=60, description="seconds that notifications are kept; older ones: recovered false on resume")
     ] = 24 * HOUR_S
     retention_rows_per_device: Annotated[
-        int, Field(ge=100, description="messages kept per device and kind; as many open commands: error 429")
+        int,
+        Field(ge=100, description="messages kept per device and kind; open commands go by age only"),
     ] = 10_000
     replay_page: Annotated[int, Field(ge=1, le=1_000, description="messages of one read of the log, at most 1000")] = (
         1_000

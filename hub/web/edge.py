@@ -37,6 +37,10 @@ class EdgeLimits:
     headers: int = 64
     connections: int = 16_000
 
+    def transports(self) -> int:
+        """How many TCP connections there may be: those of WebSockets, and a tenth more for handshakes and HTTP."""
+        return self.connections + max(64, self.connections // 10)
+
     def step_s(self) -> float:
         """How fine the timer wheel has to be: a second, or a fifth of the shortest time there is to keep."""
         times = (

@@ -1,6 +1,8 @@
 """HTTP connections: uvicorn's protocol with deadlines and bounds of its own, and the door to WebSockets."""
 
 import asyncio
+import random
+from http import HTTPStatus
 from typing import Any, cast
 
 import httptools
@@ -32,7 +34,13 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
-        self._edge.wheel.add(self, self._edge.limits.handshake_s)
+        edge = self._edge
+        if len(self.connections) + len(edge.sockets) > edge.limits.transports():
+            # Silent connections must not use up the descriptors: the rest of them is for health checks and the log.
+            self._refuse(503, "The hub is full", retry_after_s=random.randint(1, 30))  # noqa: S311
+            edge.log.warning("refused a connection", source="all", limit="connections", value=edge.limits.connections)
+            return
+        edge.wheel.add(self, edge.limits.handshake_s)
 
     def tick(self, now_s: float) -> float | None:
         """Close a connection whose request does not come to its end."""
@@ -100,14 +108,15 @@ class HttpProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             super().on_message_complete()
 
-    def _refuse(self, status: int, text: str) -> None:
+    def _refuse(self, status: int, text: str, *, retry_after_s: int | None = None) -> None:
         """Answer without an application, and close."""
         self._edge.counters.refused[status] += 1
-        reason = {400: b"Bad Request", 431: b"Request Header Fields Too Large"}[status]
+        reason = HTTPStatus(status).phrase.encode()
         body = text.encode() + b"\n"
+        wait = b"retry-after: %d\r\n" % retry_after_s if retry_after_s is not None else b""
         self.transport.write(
-            b"HTTP/1.1 %d %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
-            b"connection: close\r\n\r\n%b" % (status, reason, len(body), body)
+            b"HTTP/1.1 %d %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n%b"
+            b"connection: close\r\n\r\n%b" % (status, reason, len(body), wait, body)
         )
         self.transport.close()
 

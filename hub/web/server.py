@@ -59,7 +59,6 @@ class Server(uvicorn.Server):
     ) -> None:
         config = uvicorn.Config(
             app,
-            http=partial(HttpProtocol, edge),  # type: ignore[arg-type]
             ws="none",  # HttpProtocol hands upgrades to our own sockets.
             lifespan="off",
             log_config=None,
@@ -75,6 +74,17 @@ class Server(uvicorn.Server):
         self._drain_s = drain_s
         self._flush = flush
         self._stopping = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen. Unlike uvicorn's, with our deadline for TLS handshakes: asyncio's own is a minute."""
+        loop = asyncio.get_running_loop()
+        make = partial(HttpProtocol, self._edge, self.config, self.server_state, {})
+        deadline_s = self._edge.limits.handshake_s if self.config.ssl is not None else None
+        self.servers = [
+            await loop.create_server(make, sock=one, ssl=self.config.ssl, ssl_handshake_timeout=deadline_s)
+            for one in sockets or []
+        ]
+        self.started = True
 
     async def run_quietly(self, sockets: list[socket.socket]) -> None:
         """Serve until :meth:`stop`; signals are somebody else's."""

@@ -205,3 +205,16 @@ async def test_a_handshake_whose_password_takes_too_long_is_cut_off(start, wires
 
     assert await wire.ended() == b""
     assert len(world.hub.gateway) == 0
+
+
+async def test_silent_connections_do_not_use_up_the_process(start, wires):
+    """Past the limit a newcomer is told to come back, whoever holds the others."""
+    home = await start(connections=1, handshake_s=30)
+    for _ in range(home.hub.edge.limits.transports()):
+        await wires.connect(home)
+
+    late = await wires.connect(home)
+    answer = await late.response()
+
+    assert answer.status == 503
+    assert 1 <= int(answer.headers["retry-after"]) <= 30
