@@ -105,7 +105,7 @@ class Hub:
         Raises:
             CannotStart: the port is taken, the database cannot be opened, a certificate cannot be read.
         """
-        listening = listen(self.settings.host, self.settings.port)
+        listening = bind(self.settings.host, self.settings.port)
         try:
             self._lock = lock(self.settings)
             await self.store.open()
@@ -124,8 +124,7 @@ class Hub:
         self._task = asyncio.create_task(run([listening]), name="server")
         while not self._server.started:
             if self._task.done():
-                self._task.result()
-                raise CannotStart("the server ended before it began")
+                await self._fail_to_listen()
             await asyncio.sleep(0.005)
         write_profile(self)
 
@@ -159,6 +158,15 @@ class Hub:
         await self.gateway.stop()
         await self.store.close()
         self._unlock()
+
+    async def _fail_to_listen(self) -> None:
+        assert self._task is not None, "it has just ended"
+        await self._close()
+        try:
+            self._task.result()
+        except OSError as exc:
+            raise taken(self.settings.host, self.settings.port, exc) from exc
+        raise CannotStart("the server ended before it began")
 
     def _unlock(self) -> None:
         if self._lock is not None:
@@ -249,18 +257,27 @@ def make_connection_limits(settings: Settings) -> ConnectionLimits:
     )
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens, bound before anything else is touched.
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that has the address, before anything else is touched; it listens only when the hub is ready.
 
     Raises:
         CannotStart: the address cannot be had.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if host == "::":
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # All addresses means those of IPv4, too.
+        bound.bind((host, port))
     except OSError as exc:
-        hint = "is another hub running? try --port" if port else "try --host"
-        raise CannotStart(f"cannot listen on {host}:{port}: {exc.strerror or exc}; {hint}") from exc
+        bound.close()
+        raise taken(host, port, exc) from exc
+    return bound
+
+
+def taken(host: str, port: int, exc: OSError) -> CannotStart:
+    hint = "is another hub running? try --port" if port else "try --host"
+    return CannotStart(f"cannot listen on {host}:{port}: {exc.strerror or exc}; {hint}")
 
 
 def lock(settings: Settings) -> IO[bytes]:

@@ -30,13 +30,15 @@ class Wheel:
         """The loop's time at the last step: cheap, and as exact as the wheel."""
         self._slots: list[list[tuple[float, Ticking]]] = [[] for _ in range(slots)]
         self._hand = 0
+        self._next_s = 0.0
         self._handle: asyncio.TimerHandle | None = None
         self._sweeps: list[Ticking] = []
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
         self.now_s = loop.time()
-        self._handle = loop.call_later(self.step_s, self._step)
+        self._next_s = self.now_s + self.step_s
+        self._handle = loop.call_at(self._next_s, self._step)
 
     def stop(self) -> None:
         if self._handle is not None:
@@ -54,22 +56,31 @@ class Wheel:
         self._slots[(self._hand + steps) % len(self._slots)].append((due_s, ticking))
 
     def _step(self) -> None:
+        """Go on to the slot of the present; after a long turn of the loop that may be several slots at once."""
         loop = asyncio.get_running_loop()
         self.now_s = loop.time()
-        self._handle = loop.call_later(self.step_s, self._step)
-        self._hand = (self._hand + 1) % len(self._slots)
-        due, self._slots[self._hand] = self._slots[self._hand], []
+        behind = min(len(self._slots), max(1, int((self.now_s - self._next_s) / self.step_s) + 1))
+        self._next_s = max(self._next_s + behind * self.step_s, self.now_s)
+        self._handle = loop.call_at(self._next_s, self._step)
+        due: list[tuple[float, Ticking]] = []
+        for _ in range(behind):
+            self._hand = (self._hand + 1) % len(self._slots)
+            due += self._slots[self._hand]
+            self._slots[self._hand] = []
         for due_s, ticking in due:
-            if due_s > self.now_s + self.step_s / 2:
-                self.add(ticking, due_s - self.now_s)
-                continue
-            try:
-                delay_s = ticking.tick(self.now_s)
-            except Exception:
-                # The others of this step are due as well.
-                log.exception("a visit of the timer wheel failed")
-                continue
-            if delay_s is not None:
-                self.add(ticking, delay_s)
+            self._visit(due_s, ticking)
         for ticking in self._sweeps:
             ticking.tick(self.now_s)
+
+    def _visit(self, due_s: float, ticking: Ticking) -> None:
+        if due_s > self.now_s + self.step_s / 2:
+            self.add(ticking, due_s - self.now_s)
+            return
+        try:
+            delay_s = ticking.tick(self.now_s)
+        except Exception:
+            # The others of this step are due as well.
+            log.exception("a visit of the timer wheel failed")
+            return
+        if delay_s is not None:
+            self.add(ticking, delay_s)

@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from tests.waiting import WAIT_S, until
@@ -12,9 +14,15 @@ from tests.waiting import WAIT_S, until
 ROOT = Path(__file__).parents[2]
 
 
+_ports = count(20_000 + os.getpid() % 500 * 20)
+"""Below the ports that the system gives to clients: a hub comes back to its port, and nobody may take it meanwhile."""
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
+    for port in _ports:
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("there is no end to the ports")
 
 
 class HubProcess:
