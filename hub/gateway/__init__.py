@@ -98,8 +98,6 @@ class Gateway:
         self.duties = Duties(self)
         self.logins = Logins(self)
         self.activity: dict[int, int] = {}
-        self.closed: dict[int, int] = {}
-        """How many connections this worker has decided to close, by close code."""
         self._lane = lane
         self._stamper: Stamper | None = None
         self._reservation: asyncio.Task[None] | None = None
@@ -173,8 +171,6 @@ class Gateway:
 
     def close(self, connection: Connection, code: CloseCode, reason: str, **members: Any) -> None:
         """Decide that a connection ends; it does at the end of the turn."""
-        if connection.closing is None:
-            self.closed[code] = self.closed.get(code, 0) + 1
         connection.close(code, reason, **members)
         self.visit(connection)
 

@@ -40,9 +40,6 @@ from protocol.names import CloseCode, Endpoint
 FIN, MASKED = 0x80, 0x80
 PING, PONG, CLOSE = 0x89, 0x8A, 0x88
 PING_PAYLOAD = frame(0x9, b"devicehive-ping")
-RARE = frozenset({0x00, 0x01, 0x02, 0x80, CLOSE})
-"""First bytes of frames that are legal and seldom: fragments, and the end."""
-
 QUIET_CODES = frozenset({CloseCode.NORMAL, CloseCode.RESTART})
 """Ends that say nothing about the peer."""
 
