@@ -579,3 +579,51 @@ def test_what_leaves_is_framed():
     fan_out.take_ready()
 
     assert [opcode for opcode, _ in unframed(here.outbox.take(0))] == [2, 2]
+
+
+def test_one_visit_never_takes_much_more_than_its_room():
+    """With many subscriptions the rest wait for the next visit; otherwise they would overflow the outbox together."""
+    fan_out, here, one = FanOut(), connection(), notification("lamp")
+    for _ in range(3):
+        subscribed(fan_out, here, overflow=Overflow.DROP_OLDEST)
+    publish(fan_out, one)
+    fan_out.take_ready()
+
+    visits = []
+    while fan_out.deferred_to(here):
+        here.outbox.offer_all(fan_out.take_deferred(here, 10))
+        visits.append(ids(here))
+
+    assert visits == [[one.id]] * 3
+
+
+def test_a_great_many_names_are_sifted_not_indexed():
+    """A bucket for each of a thousand names of each of a hundred devices would cost more than all the rest."""
+    fan_out = FanOut()
+    guids = frozenset(f"lamp-{number}" for number in range(100))
+    names = frozenset(f"name-{number}" for number in range(1_000))
+    ours = subscribed(fan_out, guids=guids, names=names)
+    wanted, others = notification("lamp-7", "name-7"), [notification("lamp-7", "else"), notification("fan", "name-7")]
+
+    publish(fan_out, *others, wanted)
+    fan_out.take_ready()
+
+    assert ids(ours.connection) == [wanted.id]
+    assert len(ours.buckets) == len(guids)
+    fan_out.unsubscribe(ours)
+    assert fan_out.is_clean()
+
+
+def test_sifting_looks_at_conditions_too():
+    """A key that names networks and devices gets what both admit, by the names that it asked for."""
+    fan_out = FanOut()
+    clause = Clause(networks=frozenset({1}), guids=frozenset({"lamp"}))
+    names = frozenset(f"name-{number}" for number in range(300))
+    ours = subscribed(fan_out, None, clause, names=names)
+    here, there = notification("lamp", "name-1"), notification("lamp", "name-1")
+
+    publish(fan_out, here, network_id=1)
+    publish(fan_out, there, network_id=2)
+    fan_out.take_ready()
+
+    assert ids(ours.connection) == [here.id]
