@@ -10,6 +10,8 @@ from tests.client.scripted import scripted, within
 
 from .conftest import begin, run
 
+pytestmark = pytest.mark.slow
+
 KEY = "a secret key"
 
 
