@@ -5,14 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup run test test-fast test-needs lint format coverage bench clean
+.PHONY: help setup run test test-fast test-needs lint format bench bench-peers autobahn clean
 
 help:  ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(STAMP)  ## Make .venv and install the hub in it, with what its tests need
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml setup.py hub/web/_send.c
 	@$(PYTHON) -c 'import sys, venv; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
@@ -41,9 +41,18 @@ format: setup  ## Let the formatter and the linter mend what they can
 	$(BIN)/ruff check --fix .
 
 bench: setup  ## The benchmarks, alone on the machine; each prints JSON
-	$(BIN)/python benchmarks/fanout.py
-	$(BIN)/python benchmarks/log.py
-	$(BIN)/python benchmarks/edge.py
+	$(BIN)/python -m benchmarks.fanout
+	$(BIN)/python -m benchmarks.insert
+	$(BIN)/python -m benchmarks.log
+	$(BIN)/python -m benchmarks.edge
+	$(BIN)/python -m benchmarks.devices
+
+bench-peers: setup  ## The hub beside nats-server, mosquitto, Node ws, websockets and C; alone, about 7 minutes
+	test -d benchmarks/peers/node/node_modules || ! command -v npm >/dev/null || npm ci --prefix benchmarks/peers/node
+	$(BIN)/python -m benchmarks.peers
+
+autobahn: setup  ## RFC 6455 by the Autobahn test suite, beside plain websockets (needs CPython 2.7: PYTHON27=...)
+	$(BIN)/python -m tests.autobahn
 
 clean:  ## Remove what was made here; the database stays
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage
