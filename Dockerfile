@@ -1,7 +1,9 @@
 # docker build -t hub . && docker run -p 8080:8080 -v hub-data:/data hub
 FROM python:3.12-slim AS build
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+# The compiler is for one optional helper; the image that runs has none.
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY protocol ./protocol
 COPY hub ./hub
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir .

@@ -27,6 +27,7 @@ __all__ = ["COMPAT", "LIMITS", "PUBLISHED_PASSWORDS", "Settings", "SettingsError
 KIB, MIB = 1024, 1024 * 1024
 HOUR_S, DAY_S = 3600, 86_400
 CONNECTIONS_MAX = 16_000
+SEND_MEMORY_MAX = 512 * MIB
 
 PUBLISHED_PASSWORDS = frozenset(
     {"dhadmin_#911", "dhadmin", "admin", "administrator", "password", "changeme", "secret", "root", "12345678"}
@@ -48,15 +49,27 @@ COMPAT: Mapping[str, Mapping[str, Any]] = {
         "authenticate_device_s": 0.0,
         "anonymous_requests": 0,
         "websocket_ping_timeout_ms": 120_000,
+        "connections_per_device": 0,
+        "accepts_per_key_per_s": 0.0,
     },
 }
 """What HUB_COMPAT implies; an explicit setting wins over it."""
 
 LIMITS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
-    "bench": {"pings_per_s": 1_000_000, "ping_burst": 1_000_000},
+    "bench": {
+        "pings_per_s": 1_000_000,
+        "ping_burst": 1_000_000,
+        "accepts_per_s": 0.0,
+        "accepts_per_key_per_s": 0.0,
+        "connections_per_address": 0,
+        "connections_per_user": 0,
+        "connections_per_device": 0,
+        "messages_per_s": 0,
+        "message_bytes_per_s": 0,
+    },
 }
-"""What HUB_LIMITS implies: ``bench`` lifts the rates that would hold a load generator back."""
+"""What HUB_LIMITS implies: ``bench`` lifts rates and counts of connections, never memory or sizes."""
 
 
 def _listed(value: object) -> object:
@@ -119,7 +132,7 @@ class Settings(BaseSettings):
         Literal["", "devicehive"], Field(description="devicehive: behave as DeviceHive 2.0 did, less safely")
     ] = ""
     limits: Annotated[
-        Literal["default", "bench"], Field(description="bench: lift the rates that would hold a load generator back")
+        Literal["default", "bench"], Field(description="bench: no rates, no counts of connections; for load generators")
     ] = "default"
     api_version: Annotated[
         str, Field(min_length=1, max_length=32, description="API version that server/info tells")
@@ -213,6 +226,26 @@ class Settings(BaseSettings):
         ),
     ] = 8 * KIB
     fragments: Annotated[int, Field(ge=1, description="frames of one message; past it: close 1009")] = 64
+    json_depth: Annotated[
+        int, Field(ge=4, le=100, description="levels of one message, JSON or MessagePack; past it: error 400")
+    ] = 32
+    json_nodes: Annotated[
+        int, Field(ge=256, le=1_000_000, description="values in one message, JSON or MessagePack; past it: error 400")
+    ] = 16_384
+    messages_per_s: Annotated[
+        int, Field(ge=0, description="messages of one socket per second; past it reading pauses. 0: no limit")
+    ] = 1_000
+    message_burst: Annotated[int, Field(ge=1, description="messages of one socket at once; past it reading pauses")] = (
+        2_000
+    )
+    message_bytes_per_s: Annotated[
+        int,
+        Field(ge=0, description="bytes from one socket per second, twice as many at once; past it: as messages_per_s"),
+    ] = 4 * MIB
+    throttled_s: Annotated[
+        float,
+        Field(gt=0, description="seconds that a socket may go on over its rates; then error 429 and close 1008"),
+    ] = 10.0
     handshake_s: Annotated[
         float, Field(gt=0, description="seconds to finish an HTTP request or the upgrade; then the socket is closed")
     ] = 10.0
@@ -238,6 +271,9 @@ class Settings(BaseSettings):
         int, Field(ge=1, description="pings that a peer may send per second; past it: close 1008")
     ] = 10
     ping_burst: Annotated[int, Field(ge=1, description="pings that a peer may send at once; past it: close 1008")] = 20
+    pong_backlog_bytes: Annotated[
+        int, Field(ge=0, description="bytes that a peer may leave unread and still get pongs; past it: no pong")
+    ] = 64 * KIB
     outbox_bytes: Annotated[
         int, Field(ge=128 * KIB, description="bytes waiting for one socket; past it: close 4008")
     ] = MIB
@@ -250,6 +286,10 @@ class Settings(BaseSettings):
     close_wait_s: Annotated[
         float, Field(gt=0, description="seconds to wait for the peer's close frame; then the socket is cut")
     ] = 5.0
+    listeners_per_connection: Annotated[
+        int,
+        Field(ge=1, description="commands that a connection hears the updates of; past it the oldest is forgotten"),
+    ] = 10_000
     subscriptions_per_connection: Annotated[
         int, Field(ge=1, description="subscriptions of one connection; past it: error 400")
     ] = 256
@@ -261,11 +301,47 @@ class Settings(BaseSettings):
     ] = 16
 
     # Limits of the process
+    messages_per_turn: Annotated[
+        int, Field(ge=1, description="messages that one turn of the event loop takes in; past it the next turn goes on")
+    ] = 512
     connections: Annotated[
         Annotated[int, Field(ge=1)] | None,
         Unsettable,
         Field(description="sockets of one process; past it: 503. Unset: 80 % of the descriptors, at most 16000"),
     ] = None
+    connections_per_address: Annotated[
+        int, Field(ge=0, description="connections of one IPv4 address or IPv6 /64; past it: 503. 0: no limit")
+    ] = 1_000
+    connections_per_user: Annotated[
+        int, Field(ge=0, description="connections of one user, by any of the user's keys; past it: 503. 0: no limit")
+    ] = 1_000
+    connections_per_device: Annotated[
+        int, Field(ge=0, description="connections of one device; past it the oldest: close 4409. 0: no limit")
+    ] = 2
+    accepts_per_s: Annotated[
+        float, Field(ge=0, description="WebSocket handshakes per second; past it: 503. 0: no limit")
+    ] = 200.0
+    accept_burst: Annotated[int, Field(ge=1, description="WebSocket handshakes at once; past it: 503")] = 200
+    accepts_per_key_per_s: Annotated[
+        float,
+        Field(ge=0, description="authentications per second with one key; past it: 503, error 429. 0: no limit"),
+    ] = 2.0
+    accept_burst_per_key: Annotated[
+        int, Field(ge=1, description="authentications at once with one key; past it: 503, error 429")
+    ] = 10
+    send_memory_bytes: Annotated[
+        Annotated[int, Field(ge=MIB)] | None,
+        Unsettable,
+        Field(
+            description="bytes unsent on all sockets; past it the largest: close 4008. Unset: 25 % of RAM, to 512 MiB"
+        ),
+    ] = None
+    pending_writes: Annotated[int, Field(ge=1, description="writes that may wait for the log; past it: error 503")] = (
+        100_000
+    )
+    pending_write_bytes: Annotated[
+        int, Field(ge=MIB, description="bytes of the writes that wait for the log, about; past it: error 503")
+    ] = 64 * MIB
     http_header_bytes: Annotated[
         int, Field(ge=KIB, le=MIB, description="bytes of an HTTP request's line and headers; past it: 431")
     ] = 16 * KIB
@@ -291,6 +367,12 @@ class Settings(BaseSettings):
         int,
         Field(ge=100, description="messages kept per device and kind; open commands go by age only"),
     ] = 10_000
+    open_commands_per_device: Annotated[
+        int, Field(ge=1, description="commands of a device neither answered nor expired; past it: error 429")
+    ] = 10_000
+    equipment_per_class: Annotated[
+        int, Field(ge=1, le=10_000, description="pieces of equipment of a device class; past it: error 400")
+    ] = 256
     replay_page: Annotated[int, Field(ge=1, le=1_000, description="messages of one read of the log, at most 1000")] = (
         1_000
     )
@@ -300,6 +382,9 @@ class Settings(BaseSettings):
 
     # Running it
     drain_s: Annotated[float, Field(ge=0, description="seconds over which a shutdown closes its sockets (1012)")] = 30.0
+    drain_share_per_s: Annotated[
+        float, Field(gt=0, le=1, description="share of its sockets that a shutdown closes per second at most (1012)")
+    ] = 0.2
     deflate: Annotated[bool, Field(description="permessage-deflate; costs about 64 KiB a connection")] = False
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="least severity that is logged")
@@ -394,6 +479,13 @@ class Settings(BaseSettings):
         return max(1, min(CONNECTIONS_MAX, descriptors * 8 // 10))
 
     @property
+    def send_memory_limit(self) -> int:
+        """Bytes that may be unsent on all sockets: the setting, or what the machine allows."""
+        if self.send_memory_bytes is not None:
+            return self.send_memory_bytes
+        return min(SEND_MEMORY_MAX, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
+
+    @property
     def tls(self) -> bool:
         return self.tls_certificate is not None
 
@@ -401,7 +493,9 @@ class Settings(BaseSettings):
         """What an operator should hear at start: settings that give protection away."""
         told = []
         if self.limits == "bench":
-            told.append("HUB_LIMITS=bench: rates are not limited; never run a hub that others can reach like this")
+            told.append(
+                "HUB_LIMITS=bench: neither rates nor connections are limited; never run a hub that others can reach so"
+            )
         if self.compat:
             told.append(f"HUB_COMPAT={self.compat}: registration, keys and limits are as loose as DeviceHive's")
         if self.admin_password is not None and _published(self.admin_password):

@@ -205,6 +205,9 @@ CONFLICT = Problem(
 
 LIMIT_REACHED = Problem(400, "Limit reached: {value} {what}", "limit", "a limit of the connection")
 TOO_MANY = Problem(429, "Too many requests: at most {value} {what}", "rate", "a rate, or open commands of a device")
+TOO_MANY_CONNECTIONS = Problem(
+    503, "Too many connections: at most {value} {what}", "limit", "an address, a user or the process has too many"
+)
 INTERNAL = Problem(500, "Internal server error", "internal", "anything unexpected; the hub's log has more")
 OVERLOAD = Problem(503, "The hub is busy, try again", "overload", "a bounded queue of the hub is full")
 STORAGE = Problem(503, "Storage is not available, try again", "unavailable", "the database did not answer in time")

@@ -9,6 +9,19 @@ from typing import Any
 
 from protocol.names import Kind
 
+IDS_BEGIN_US = 1_577_836_800_000_000
+"""2020-01-01 in microseconds since 1970. Ids counted from here stay below 2**53 until the year 2305."""
+
+AHEAD_MS = 10_000
+"""How far the timestamps of a device may run ahead of the clock before its messages share a millisecond."""
+
+
+def lowest_id(timestamp_ms: int) -> int:
+    """The smallest id that a message with this timestamp, in milliseconds since 1970, or a later one can have: ids keep
+    up with the clock, and timestamps lead it by ``AHEAD_MS`` at most."""
+    return max(0, (timestamp_ms - AHEAD_MS) * 1_000 - IDS_BEGIN_US)
+
+
 Json = bytes
 """The UTF-8 text of one JSON value, already checked and compact. Absent and null are both ``NULL``."""
 

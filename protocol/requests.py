@@ -200,12 +200,13 @@ class InsertNotification:
         device_guid = to_text(members.get("deviceGuid"), "deviceGuid")
         notification = to_object(members.get("notification"), "notification") or {}
         value = notification.get("parameters", UNSET)
+        given = value is not UNSET
         return cls(
             device_guid,
             to_text(notification.get("notification"), "notification.notification"),
-            None if value is UNSET else to_json(value),
-            None if value is UNSET else value,
-            to_idempotency_key(members),
+            to_json(value) if given else None,
+            value if given else None,
+            to_idempotency_key(members) if "idempotencyKey" in members else None,
         )
 
 

@@ -19,8 +19,10 @@ _RFC_1123 = re.compile(
 )
 
 
+@lru_cache(maxsize=4096)
 def format_ms(timestamp_ms: int) -> str:
     """Write milliseconds since 1970 as the wire does: UTC, three fraction digits, no zone."""
+    # Asked for the answer and for the push, and for many messages of one millisecond.
     seconds, fraction = divmod(timestamp_ms, 1000)
     return f"{_format_second(seconds)}.{fraction:03d}"
 

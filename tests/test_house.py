@@ -20,6 +20,7 @@ GATEWAY = CORE | {"hub.gateway", "hub.store", "hub.bus", "hub.passwords"}
 ACTIONS = GATEWAY | {"hub.actions"}
 WEB = ACTIONS | {"hub.web", "hub.logs"}
 APP = WEB | {"hub.app", "hub.settings", "hub.settings_places", "hub.client"}
+CLI = APP | {"hub.bench", "hub.cli"}
 
 MAY_IMPORT = {
     "protocol": {"protocol"},
@@ -27,6 +28,7 @@ MAY_IMPORT = {
     "hub.store": {"protocol", "hub.store"},
     "hub.bus": {"protocol", "hub.bus"},
     "hub.client": {"protocol", "hub.client"},
+    "hub.bench": {"protocol", "hub.client", "hub.bench"},
     "hub.passwords": set(),
     "hub.logs": set(),
     "hub.settings": {"protocol", "hub.settings_places"},
@@ -35,7 +37,7 @@ MAY_IMPORT = {
     "hub.actions": ACTIONS,
     "hub.web": WEB,
     "hub.app": APP,
-    "hub.cli": APP | {"hub.cli"},
+    "hub.cli": CLI,
     "hub.__main__": {"hub.cli"},
     "hub": set(),
 }

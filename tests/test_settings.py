@@ -1,11 +1,12 @@
 """Settings: where they come from, what they refuse, and what a compatibility mode implies."""
 
+import os
 import resource
 
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from hub.settings import COMPAT, Settings, SettingsError
+from hub.settings import COMPAT, LIMITS, Settings, SettingsError
 from hub.settings_places import SPEC_NAMES, variable
 
 
@@ -296,6 +297,79 @@ def test_connections_follow_the_descriptors(monkeypatch):
 def test_the_pepper_lies_beside_the_database(url, pepper):
     """One backup of the directory has both; one of the database has only that."""
     assert str(Settings(database_url=url).pepper_path) == pepper
+
+
+def test_send_memory_follows_the_machine(monkeypatch):
+    """A quarter of its memory, at most 512 MiB, unless the setting says otherwise."""
+    pages = iter([1 << 18, 1 << 22])
+    monkeypatch.setattr(os, "sysconf", lambda name: next(pages) if name == "SC_PHYS_PAGES" else 4_096)
+
+    assert [Settings().send_memory_limit for _ in range(2)] == [256 << 20, 512 << 20]
+    assert Settings(send_memory_bytes=5 << 20).send_memory_limit == 5 << 20
+
+
+SIZES = {name for name in Settings.model_fields if name.endswith("_bytes") or name.startswith("retention")}
+
+
+def test_bench_lifts_rates_and_counts_of_connections_only():
+    """Memory, sizes and times are what a benchmark measures: they stay."""
+    lifted = set(LIMITS["bench"])
+
+    assert not lifted & SIZES
+    assert all("per_s" in name or "burst" in name or name.startswith("connections_per") for name in lifted)
+    assert all(getattr(Settings(limits="bench"), name) in (0, 1_000_000) for name in lifted)
+
+
+def test_the_limits_are_those_that_were_promised():
+    """The defaults of the limits, in one place: whoever changes one changes a promise."""
+    assert {name: getattr(Settings(), name) for name in PROMISED} == PROMISED
+
+
+PROMISED = {
+    "message_bytes": 65_536,
+    "message_bytes_anonymous": 8_192,
+    "fragments": 64,
+    "deflate": False,
+    "json_depth": 32,
+    "json_nodes": 16_384,
+    "http_header_bytes": 16_384,
+    "http_headers": 64,
+    "handshake_s": 10,
+    "authenticate_client_s": 10,
+    "authenticate_device_s": 30,
+    "anonymous_requests": 20,
+    "ping_interval_s": 30,
+    "ping_timeout_s": 20,
+    "pings_per_s": 10,
+    "ping_burst": 20,
+    "pong_backlog_bytes": 65_536,
+    "outbox_bytes": 1_048_576,
+    "outbox_wait_s": 10,
+    "write_wait_s": 10,
+    "subscriptions_per_connection": 256,
+    "devices_per_subscription": 1_000,
+    "connections_per_address": 1_000,
+    "connections_per_user": 1_000,
+    "connections_per_device": 2,
+    "accepts_per_s": 200,
+    "accepts_per_key_per_s": 2,
+    "accept_burst_per_key": 10,
+    "messages_per_s": 1_000,
+    "message_burst": 2_000,
+    "message_bytes_per_s": 4_194_304,
+    "throttled_s": 10,
+    "failed_logins_per_minute": 5,
+    "failed_logins_per_block_per_minute": 60,
+    "replay_page": 1_000,
+    "in_flight_requests": 16,
+    "database_wait_s": 5,
+    "session_timeout_ms": 1_200_000,
+    "retention_commands_s": 604_800,
+    "retention_notifications_s": 86_400,
+    "retention_rows_per_device": 10_000,
+    "drain_s": 30,
+    "drain_share_per_s": 0.2,
+}
 
 
 def test_every_setting_is_described():

@@ -4,10 +4,10 @@ An action gets the gateway, who asks, and a converted request; it returns the me
 HubError. It never builds an error reply, and never knows the surface that it was called from.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from hub.actions.accounts import authenticate, resolve
+from hub.actions.accounts import authenticate, is_current, resolve
 from hub.actions.caller import Caller
 from hub.actions.devices import get_device, save_device
 from hub.actions.info import server_info
@@ -22,11 +22,13 @@ from hub.core.access import permit
 from hub.core.connection import Connection, Exchange
 from hub.gateway import Gateway
 from hub.gateway.calls import in_task
+from protocol.errors import HubError
 from protocol.names import Action
 
 __all__ = ["HANDLERS", "Caller", "perform"]
 
-Handler = Callable[[Gateway, Caller, Any], Awaitable[dict[str, Any]]]
+Result = dict[str, Any]
+Handler = Callable[[Gateway, Caller, Any], Coroutine[Any, Any, Result]]
 
 HANDLERS: dict[Action, Handler] = {
     Action.SERVER_INFO: server_info,
@@ -43,8 +45,27 @@ HANDLERS: dict[Action, Handler] = {
 }
 
 
-async def perform(gateway: Gateway, connection: Connection, exchange: Exchange) -> dict[str, Any]:
-    """Carry out a socket's request: who asks (step 5 of the order of checks), may they (6), and then the action (7)."""
+def perform(gateway: Gateway, connection: Connection, exchange: Exchange) -> Coroutine[Any, Any, Result]:
+    """Carry out a socket's request: who asks (step 5 of the order of checks), may they (6), and then the action (7).
+
+    Nearly always the first two are known at once, and then they cost no coroutine of their own.
+    """
+    assert exchange.action is not None, "only requests whose envelope was read get here"
+    principal = connection.principal
+    if exchange.has_credentials or gateway.rights.is_stale(connection) or not is_current(gateway, principal):
+        return _perform_asking(gateway, connection, exchange)
+    try:
+        permit(exchange.action, principal)
+    except HubError as error:
+        return _refused(error)
+    return HANDLERS[exchange.action](gateway, Caller(principal, connection), exchange.ask)
+
+
+async def _refused(error: HubError) -> Result:
+    raise error
+
+
+async def _perform_asking(gateway: Gateway, connection: Connection, exchange: Exchange) -> Result:
     assert exchange.action is not None, "only requests whose envelope was read get here"
     if gateway.rights.is_stale(connection):
         await in_task(gateway.rights.settled(connection))

@@ -43,8 +43,10 @@ async def _principal(gateway: Gateway, connection: Connection, ask: Authenticate
     if ask.login is not None and as_client:
         return await gateway.logins.by_password(ask.login, ask.password, connection.peer)
     if ask.access_key is not None and as_client:
+        gateway.admission.pace(ask.access_key)
         return await gateway.logins.by_key(ask.access_key, connection.peer)
     if ask.device_id is not None and as_device:
+        gateway.admission.pace(ask.device_id, ask.device_key or "")
         return await gateway.logins.by_device(ask.device_id, ask.device_key)
     raise BAD_CREDENTIALS.error()
 
@@ -59,6 +61,7 @@ async def resolve(gateway: Gateway, connection: Connection, exchange: Exchange) 
     if exchange.action not in (Action.AUTHENTICATE, Action.DEVICE_SAVE) and exchange.has_credentials:
         if principal.is_anonymous:
             epoch = gateway.rights.epoch
+            gateway.admission.pace(exchange.device_id or "", exchange.device_key or "")
             principal = await gateway.logins.by_device(exchange.device_id, exchange.device_key)
             gateway.authenticated(connection, principal, epoch=epoch)
             return principal
@@ -75,6 +78,16 @@ def _is_other_device(gateway: Gateway, principal: Principal, exchange: Exchange)
         and exchange.device_key is not None
         and exchange.device_id not in (None, principal.device.guid)
     )
+
+
+def is_current(gateway: Gateway, principal: Principal) -> bool:
+    """Whether a connection's principal is known to be valid now, without asking anybody."""
+    if principal.key is not None and principal.key.expired(gateway.now_ms()):
+        return False
+    if principal.device is None:
+        return True
+    device = gateway.devices.cached(principal.device.guid)
+    return device is not None and device.id == principal.device.id and not device.is_blocked
 
 
 async def _require_valid(gateway: Gateway, principal: Principal) -> None:

@@ -4,8 +4,10 @@ from typing import Any
 
 from hub.actions.caller import Caller
 from hub.actions.special import SPECIAL
+from hub.core.connection import Connection, Exchange
 from hub.core.stamps import Stamp
 from hub.gateway import Gateway
+from hub.gateway.calls import Commit
 from protocol.entities import Device
 from protocol.errors import (
     COMMAND_ID_REQUIRED,
@@ -18,6 +20,7 @@ from protocol.errors import (
     NOTIFICATION_REQUIRED,
     RESERVED_NAME,
     HubError,
+    LimitReached,
 )
 from protocol.messages import NULL, Command, Notification
 from protocol.names import Action, KeyAction, Special
@@ -29,25 +32,88 @@ async def insert_notification(gateway: Gateway, caller: Caller, ask: InsertNotif
     """Publish a notification for a device, and answer with what identifies it."""
     if ask.name is None:
         raise NOTIFICATION_REQUIRED.error(detail={"parameter": "notification"})
-    device = await _notifying_device(gateway, caller, ask)
+    guid = caller.own_guid(ask.device_guid)
+    if guid is None:
+        raise GUID_REFUSED.error()
+    device = _may_notify(caller, gateway.devices.cached(guid) or await gateway.devices.device(guid), ask)
+    _remember(caller, ask, device)
     special = SPECIAL.get(ask.name)
     if special is not None:
         notification = await special(gateway, caller, device, ask)
     else:
-        notification = await _insert_ordinary(gateway, caller, device, ask)
+        # Nothing is awaited between the stamp and the queue: ids follow the order of the log.
+        stamp = gateway.stamp_now(device.id) or await gateway.stamp(device.id)
+        notification = Notification(
+            stamp.id, device.id, device.guid, ask.name, stamp.timestamp_ms, ask.parameters or NULL
+        )
+        idempotency = caller.idempotency(Action.NOTIFICATION_INSERT, ask.idempotency_key)
+        if gateway.policy.durable_notifications or idempotency is not None:
+            notification = await gateway.append(notification, device, idempotency)
+        else:
+            gateway.append_behind(notification, device)
+    return inserted(notification, ask.name)
+
+
+def inserted(notification: Notification, name: str) -> dict[str, Any]:
+    """What answers an insert of this name."""
     return {
         "notification": {
             "id": notification.id,
-            "notification": notification.name or ask.name,
+            "notification": notification.name or name,
             "deviceGuid": notification.device_guid,
             "timestamp": format_ms(notification.timestamp_ms),
         }
     }
 
 
-async def _notifying_device(gateway: Gateway, caller: Caller, ask: InsertNotification) -> Device:
-    guid = caller.own_guid(ask.device_guid)
-    device = await gateway.devices.device(guid) if guid is not None else None
+def insert_again(
+    gateway: Gateway, connection: Connection, exchange: Exchange
+) -> tuple[Notification, Commit | None] | None:
+    """Insert a plain notification by what was found when the last one of this connection and device was inserted.
+
+    That one went through :func:`insert_notification`. As long as the connection acts for the same principal object and
+    the device's object is the same, asking again would bring the same answers: both are replaced when anything about
+    them changes. This way a message costs no coroutine, and no rule is asked twice.
+
+    Returns:
+        The notification and its commit, None when it needs none; or None: it has to go the whole way.
+    """
+    ask, known = exchange.ask, connection.may_notify
+    if known is None or not isinstance(ask, InsertNotification) or exchange.has_credentials:
+        return None
+    principal, asked_guid, device = known
+    if (
+        ask.device_guid != asked_guid
+        or ask.name is None
+        or ask.name in _LOOKED_INTO
+        or ask.idempotency_key is not None
+        or connection.principal is not principal
+        or gateway.devices.cached(device.guid) is not device
+        or gateway.rights.is_stale(connection)
+        or (stamp := gateway.stamp_now(device.id)) is None
+    ):
+        return None
+    notification = Notification(stamp.id, device.id, device.guid, ask.name, stamp.timestamp_ms, ask.parameters or NULL)
+    if gateway.policy.durable_notifications:
+        return notification, gateway.append(notification, device)
+    gateway.append_behind(notification, device)
+    return notification, None
+
+
+_LOOKED_INTO = frozenset({*SPECIAL, Special.EVENT})
+
+
+def _remember(caller: Caller, ask: InsertNotification, device: Device) -> None:
+    connection, principal = caller.connection, caller.principal
+    if connection is None or connection.principal is not principal:
+        return
+    # Who may expire, or be blocked as another device, is asked about each time.
+    expires = principal.key is not None and principal.key.expires_ms is not None
+    is_other = principal.device is not None and principal.device.guid != device.guid
+    connection.may_notify = None if expires or is_other else (principal, ask.device_guid, device)
+
+
+def _may_notify(caller: Caller, device: Device | None, ask: InsertNotification) -> Device:
     if device is None or not caller.sees(KeyAction.CREATE_DEVICE_NOTIFICATION, device):
         raise GUID_REFUSED.error()
     if device.network is None and not device.groups and not device.has_users:
@@ -57,32 +123,31 @@ async def _notifying_device(gateway: Gateway, caller: Caller, ask: InsertNotific
     return device
 
 
-async def _insert_ordinary(gateway: Gateway, caller: Caller, device: Device, ask: InsertNotification) -> Notification:
-    assert ask.name is not None, "checked by insert_notification"
-    # Nothing is awaited between the stamp and the queue: ids follow the order of the log.
-    stamp = await gateway.stamp(device.id)
-    notification = Notification(stamp.id, device.id, device.guid, ask.name, stamp.timestamp_ms, ask.parameters or NULL)
-    idempotency = caller.idempotency(Action.NOTIFICATION_INSERT, ask.idempotency_key)
-    if gateway.policy.durable_notifications or idempotency is not None:
-        stored: Notification = await gateway.append(notification, device, idempotency)
-        return stored
-    gateway.append_behind(notification, device)
-    return notification
-
-
 async def insert_command(gateway: Gateway, caller: Caller, ask: InsertCommand) -> dict[str, Any]:
     """Publish a command for a device; its updates come back to the connection that inserted it."""
     if ask.device_guid is None:
         raise GUID_REQUIRED.error(detail={"parameter": "deviceGuid"})
-    device = await gateway.devices.device(ask.device_guid)
+    device = gateway.devices.cached(ask.device_guid) or await gateway.devices.device(ask.device_guid)
     if device is None or not caller.sees(KeyAction.CREATE_DEVICE_COMMAND, device):
         raise DEVICE_NOT_FOUND.error(guid=ask.device_guid)
     if not ask.given or ask.name is None:
         raise COMMAND_REQUIRED.error(detail={"parameter": "command"})
-    stamp = await gateway.stamp(device.id)
+    if not gateway.open_commands.admit(device.id):
+        await _require_room(gateway, caller, device, ask)
+    stamp = gateway.stamp_now(device.id) or await gateway.stamp(device.id)
     command = _new_command(ask, device, stamp, user_id=caller.principal.require_user().id)
     stored = await _insert_listening(gateway, caller, device, command, ask.idempotency_key)
     return {"command": {"id": stored.id, "timestamp": format_ms(stored.timestamp_ms), "userId": command.user_id}}
+
+
+async def _require_room(gateway: Gateway, caller: Caller, device: Device, ask: InsertCommand) -> None:
+    """A device with too many open commands takes no more; an insert that was stored already may be repeated."""
+    try:
+        await gateway.open_commands.require(device.id)
+    except LimitReached:
+        idempotency = caller.idempotency(Action.COMMAND_INSERT, ask.idempotency_key)
+        if idempotency is None or not await gateway.transact(lambda tx, _: tx.repeated(device.id, idempotency)):
+            raise
 
 
 def _new_command(ask: InsertCommand, device: Device, stamp: Stamp, *, user_id: int) -> Command:
@@ -130,7 +195,7 @@ async def update_command(gateway: Gateway, caller: Caller, ask: UpdateCommand) -
         raise GUID_REQUIRED.error(detail={"parameter": "deviceGuid"})
     if ask.command_id is None:
         raise COMMAND_ID_REQUIRED.error(detail={"parameter": "commandId"})
-    device = await gateway.devices.device(guid)
+    device = gateway.devices.cached(guid) or await gateway.devices.device(guid)
     if ask.patch is None or device is None or not caller.sees(KeyAction.UPDATE_DEVICE_COMMAND, device):
         raise _no_command(ask.command_id)
     if await gateway.amend(device, ask.command_id, ask.patch) is None:

@@ -10,7 +10,7 @@ from hub.core.access import Principal
 from hub.gateway.policy import Policy
 from hub.gateway.policy import Registration as Anonymous
 from hub.store import Tx
-from protocol.entities import Device, DeviceClass, Network
+from protocol.entities import Device, DeviceClass, Equipment, Network
 from protocol.errors import (
     BAD_CREDENTIALS,
     DEVICE_CLASS_REQUIRED,
@@ -25,6 +25,7 @@ from protocol.errors import (
     NO_NETWORK_CREATION,
     NOT_PERMITTED,
     HubError,
+    limit_reached,
     violation,
 )
 from protocol.names import (
@@ -37,7 +38,7 @@ from protocol.names import (
     KeyAction,
     Role,
 )
-from protocol.requests import UNSET, SaveClass, SaveDevice, SaveEquipment, SaveNetwork, Unset
+from protocol.requests import UNSET, SaveClass, SaveDevice, SaveEquipment, SaveNetwork, Unset, to_json
 
 
 def check_request(ask: SaveDevice, principal: Principal) -> str:
@@ -224,7 +225,9 @@ class Registration:
             "data": asked.data,
         }
         changed = {
-            name: value for name, value in changes.items() if value is not UNSET and value != getattr(found, name)
+            name: value
+            for name, value in changes.items()
+            if value is not UNSET and _differ(value, getattr(found, name))
         }
         if changed:
             tx.update_class(found.id, **changed)
@@ -234,13 +237,16 @@ class Registration:
         equipment = asked.equipment if asked.equipment is not None else self._ask.equipment
         if equipment is None:
             return
+        most = self._policy.equipment
+        if len(equipment) > most:
+            raise limit_reached(most, "pieces of equipment per device class", name="equipment-per-class")
         codes: set[str] = set()
         for item in equipment:
             _check_equipment(item)
             if item.code in codes:
                 raise DUPLICATE_EQUIPMENT.error(code=item.code, id=found.id)
             codes.add(item.code or "")
-        if equipment or found.equipment:
+        if _differ([_piece(item) for item in equipment], [_piece(item) for item in found.equipment]):
             tx.replace_equipment(found.id, equipment)
 
     # --- the device
@@ -258,9 +264,14 @@ class Registration:
         if not (self._role in (Role.KEY, Role.DEVICE) and existing.device_class.is_permanent):
             changes["class_id"] = device_class
         self._check_values(changes)
-        given = {name: value for name, value in changes.items() if value is not UNSET}
-        if given:
-            tx.update_device(existing.id, **given)
+        present = _values(existing)
+        changed = {
+            name: value
+            for name, value in changes.items()
+            if value is not UNSET and (name not in present or _differ(value, present[name]))
+        }
+        if changed:
+            tx.update_device(existing.id, **changed)
 
     def _insert(self, tx: Tx, network: int | None | Unset, device_class: int | Unset) -> None:
         ask = self._ask
@@ -288,6 +299,27 @@ class Registration:
         for name, most in lengths.items():
             if name in values and values[name] is not UNSET:
                 _check(values[name], name, most, required=name != "status")
+
+
+def _differ(value: Any, stored: Any) -> bool:
+    """Whether two values differ as JSON, for which true and 1 are not the same."""
+    return to_json(value) != to_json(stored)
+
+
+def _values(device: Device) -> dict[str, Any]:
+    """What a registration may change, by the names of the store; all but the key, which nobody can read."""
+    return {
+        "name": device.name,
+        "status": device.status,
+        "data": device.data,
+        "network_id": device.network_id,
+        "class_id": device.device_class.id,
+        "is_blocked": device.is_blocked,
+    }
+
+
+def _piece(item: SaveEquipment | Equipment) -> tuple[Any, ...]:
+    return item.name, item.code, item.type, item.data
 
 
 def _check_equipment(item: SaveEquipment) -> None:

@@ -4,13 +4,13 @@ from typing import Any
 
 from hub.actions.caller import Caller
 from hub.core.connection import Connection
-from hub.core.stamps import AHEAD_MS, EPOCH_2020_US
 from hub.core.subscription import Subscription
 from hub.gateway import Gateway
 from hub.gateway.calls import in_task
 from hub.gateway.replays import reach_of
 from hub.store import LogQuery
 from protocol.errors import DEVICES_NOT_FOUND, NAMES_EMPTY, bad_parameter, limit_reached
+from protocol.messages import lowest_id
 from protocol.names import SUBSCRIBE_ACTION, Kind
 from protocol.requests import Subscribe, Unsubscribe
 
@@ -54,7 +54,8 @@ def _connection(caller: Caller) -> Connection:
 
 async def _visible(gateway: Gateway, caller: Caller, kind: Kind, guids: tuple[str, ...]) -> tuple[str, ...]:
     action = SUBSCRIBE_ACTION[kind]
-    return tuple([guid for guid in guids if caller.sees(action, await gateway.devices.device(guid))])
+    devices = await gateway.devices.devices(guids)
+    return tuple([guid for guid, device in zip(guids, devices, strict=True) if caller.sees(action, device)])
 
 
 async def _subscribe(gateway: Gateway, caller: Caller, kind: Kind, ask: Subscribe) -> dict[str, Any]:
@@ -92,13 +93,13 @@ def _query(gateway: Gateway, subscription: Subscription, ask: Subscribe) -> LogQ
 
 async def _recovery(gateway: Gateway, subscription: Subscription, query: LogQuery, ask: Subscribe) -> dict[str, Any]:
     """Whether the replay has everything, and if not, which range is missing and why."""
-    after = ask.since if ask.since is not None else _id_before(ask.timestamp_ms or 0)
+    after = ask.since if ask.since is not None else lowest_id(ask.timestamp_ms or 0)
     pruned_to = await in_task(gateway.store.pruned_to(subscription.kind, query.reach))
     if pruned_to > after:
         return _missed("retention", after, pruned_to + 1)
     if ask.since is None:
         return {"recovered": True}
-    for lost in await in_task(gateway.store.lost()):
+    for lost in [*gateway.commits.lost, *await in_task(gateway.store.lost())]:
         if lost.after < after < lost.before:
             return _missed("unknown-position", after, lost.before)
     if after > subscription.position:
@@ -109,11 +110,6 @@ async def _recovery(gateway: Gateway, subscription: Subscription, query: LogQuer
 
 def _missed(reason: str, after: int, before: int) -> dict[str, Any]:
     return {"recovered": False, "missed": {"reason": reason, "after": after, "before": before}}
-
-
-def _id_before(timestamp_ms: int) -> int:
-    """An id below that of every message newer than a timestamp: ids keep up with the clock, timestamps lead by 10 s."""
-    return max(0, (timestamp_ms - AHEAD_MS) * 1000 - EPOCH_2020_US)
 
 
 async def unsubscribe_commands(gateway: Gateway, caller: Caller, ask: Unsubscribe) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hub.cli.local import existing_store
 from hub.cli.output import told_of
+from protocol.messages import AHEAD_MS
 from protocol.names import Kind
 from protocol.times import format_ms
 
@@ -26,8 +27,6 @@ MB = 1_000_000
 DESCRIPTORS_ENOUGH = 20_000
 LIVELY_S = 3.0
 """How long a hub on this port may take to answer."""
-AHEAD_MS = 10_000
-"""How far timestamps may run ahead of the clock in ordinary operation."""
 BUILT_MS = 1_735_689_600_000
 """2025-01-01: a clock that says less is not set."""
 

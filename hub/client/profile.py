@@ -28,11 +28,15 @@ class Profile:
 
     Attributes:
         login: whose key it is, for people.
+        limits, durability: how the hub was set when it last started: its ``HUB_LIMITS`` and ``HUB_DURABILITY``, for
+            those who measure it. None: not told.
     """
 
     url: str
     access_key: str = field(repr=False)
     login: str | None = None
+    limits: str | None = None
+    durability: str | None = None
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -54,8 +58,8 @@ class Profile:
         names = ("url", "accessKey")
         if not isinstance(members, dict) or not all(isinstance(members.get(name), str) for name in names):
             raise BadProfile(f"{path} is not a connection profile: it needs url and accessKey")
-        login = members.get("login")
-        return cls(members["url"], members["accessKey"], login if isinstance(login, str) else None)
+        told = [members.get(name) for name in ("login", "limits", "durability")]
+        return cls(members["url"], members["accessKey"], *(text if isinstance(text, str) else None for text in told))
 
     def write(self, path: Path) -> None:
         """Write the profile, mode 0600, replacing what was there in one step.
@@ -63,7 +67,13 @@ class Profile:
         Raises:
             OSError: the directory does not take it; nothing has changed.
         """
-        members = {"url": self.url, "accessKey": self.access_key, "login": self.login}
+        members = {
+            "url": self.url,
+            "accessKey": self.access_key,
+            "login": self.login,
+            "limits": self.limits,
+            "durability": self.durability,
+        }
         descriptor, name = mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp makes it 0600.
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hub.core.access import ANONYMOUS, Peer, Principal
+from hub.core.limits import Tally
 from hub.core.outbox import Outbox
 from hub.core.subscription import Subscription
 from protocol.codecs import TEXT, Codec
+from protocol.entities import Device
 from protocol.errors import BAD_PARAMETER, UNKNOWN_ACTION, HubError
 from protocol.frames import header
 from protocol.names import CLOSING, Action, CloseCode, Endpoint, Kind
@@ -55,8 +57,12 @@ class ConnectionLimits:
 class Connection:
     """The state of a conversation: who it is, what it has subscribed to, what is still to be answered.
 
+    Args:
+        tally: counts the limits that are reached here.
+
     Attributes:
         extended: whether the client asked for more than DeviceHive's wire.
+        may_notify: who was last found to be allowed to insert notifications for which device, and how that was named.
         closing: the code to close with, once something has decided so; the socket acts on it.
         base_url: scheme, host and context path that the handshake used, for URLs in answers.
     """
@@ -70,6 +76,7 @@ class Connection:
         peer: Peer = Peer(),
         limits: ConnectionLimits = ConnectionLimits(),
         base_url: str = "",
+        tally: Tally | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.codec = codec
@@ -77,10 +84,12 @@ class Connection:
         self.peer = peer
         self.limits = limits
         self.base_url = base_url
+        self._tally = tally if tally is not None else Tally()
         self.principal: Principal = ANONYMOUS
         self.outbox = Outbox(limits.outbox_bytes)
         self.subscriptions: dict[str, Subscription] = {}
         self.listening: dict[int, None] = {}
+        self.may_notify: tuple[Principal, str | None, Device] | None = None
         self.closing: tuple[CloseCode, str] | None = None
         self._farewell: dict[str, Any] | None = None
         self._anonymous_requests = 0
@@ -121,7 +130,8 @@ class Connection:
         self._anonymous_requests += 1
         limit = self.limits.anonymous_requests
         if limit and self._anonymous_requests > limit:
-            self.close(CloseCode.UNAUTHENTICATED, f"{limit} requests before authentication")
+            detail = {"limit": "anonymous-requests", "value": limit}
+            self.close(CloseCode.UNAUTHENTICATED, f"at most {limit} requests before authentication", detail=detail)
             return False
         return True
 
@@ -130,14 +140,15 @@ class Connection:
         if self.codec.opcode == TEXT and not _is_utf8(payload):
             self.close(CloseCode.INVALID_TEXT, "not UTF-8")
         else:
+            self._tally.refused(error)
             self._finish(exchange, error.members(extended=self.extended))
 
     def _read(self, exchange: Exchange, members: dict[str, Any]) -> None:
         """Steps 2 to 4 of the order of checks: the action is a plain value, it exists, its parameters convert."""
         exchange.raw_action = members.get("action")
         exchange.request_id = members.get("requestId")
-        exchange.action = _action(exchange.raw_action)
-        exchange.ask = REQUESTS[exchange.action].read(members)
+        exchange.action = action = _action(exchange.raw_action)
+        exchange.ask = REQUESTS[action].read(members)
         if "deviceId" in members or "deviceKey" in members:
             exchange.device_id = to_text(members.get("deviceId"), "deviceId")
             exchange.device_key = to_text(members.get("deviceKey"), "deviceKey")
@@ -145,6 +156,11 @@ class Connection:
     def enrolled(self) -> None:
         """A device was saved: a gateway that enrols its devices may go on without being authenticated itself."""
         self._anonymous_requests = 0
+
+    @property
+    def unanswered(self) -> int:
+        """How many requests wait for their answer."""
+        return len(self._open)
 
     # --- answers
 
@@ -157,6 +173,7 @@ class Connection:
 
     def refuse(self, exchange: Exchange, error: HubError) -> None:
         """Answer an exchange with an error."""
+        self._tally.refused(error)
         self._finish(
             exchange,
             {
@@ -199,6 +216,7 @@ class Connection:
         if self.closing is not None:
             return
         self.closing = (code, reason)
+        self._tally.note(members.get("detail"))
         self._farewell = {"action": CLOSING, "code": int(code), "reason": reason, **members}
 
     def farewell(self) -> bytes:
@@ -218,13 +236,11 @@ def _is_utf8(payload: bytes) -> bool:
 
 
 def _action(raw: Any) -> Action:
+    if type(raw) is str and (action := _ACTIONS.get(raw)) is not None:
+        return action
     if raw is None or isinstance(raw, (dict, list)):
         raise BAD_PARAMETER.error(detail={"parameter": "action"})
-    text = raw if isinstance(raw, str) else to_text(raw, "action")
-    action = _ACTIONS.get(text or "")
-    if action is None:
-        raise UNKNOWN_ACTION.error(action=text)
-    return action
+    raise UNKNOWN_ACTION.error(action=to_text(raw, "action"))
 
 
 _ACTIONS: dict[str, Action] = {action.value: action for action in Action}

@@ -129,18 +129,20 @@ class FanOut:
     def publish(self, published: Published) -> None:
         """Route a committed message. It reaches outboxes with the next :meth:`take_ready`."""
         message = published.message
-        self.position = max(self.position, message.id)
+        if message.id > self.position:
+            self.position = message.id
         index = self._indexes[message.kind]
-        self._collect(index.devices.get(message.device_guid), published)
-        if published.network_id is not None:
-            self._collect(index.networks.get(published.network_id), published)
+        if (topic := index.devices.get(message.device_guid)) is not None:
+            self._collect(topic, published)
+        if index.networks and (topic := index.networks.get(published.network_id)) is not None:
+            self._collect(topic, published)
         for group in published.groups:
-            self._collect(index.groups.get(group), published)
-        self._collect(index.everything.get(None), published)
+            if (topic := index.groups.get(group)) is not None:
+                self._collect(topic, published)
+        if (topic := index.everything.get(None)) is not None:
+            self._collect(topic, published)
 
-    def _collect(self, topic: Topic | None, published: Published) -> None:
-        if topic is None:
-            return
+    def _collect(self, topic: Topic, published: Published) -> None:
         if topic.every is not None:
             self._touch(topic.every, published)
         if (bucket := topic.named.get(published.message.name)) is not None:

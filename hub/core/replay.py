@@ -24,18 +24,31 @@ class Replay:
         self._position = subscription.position
         self._border: set[int] = set()
 
+    @property
+    def remembered(self) -> int:
+        """How many messages it has sent that may still come live."""
+        return len(self._border)
+
     def accept(self, page: Sequence[Published]) -> list[Published]:
         """What of a page is to be sent now: visible, wanted, and not sent before."""
         fresh = [one for one in page if self._subscription.admits(one) and one.message.id not in self._border]
         self._border.update(one.message.id for one in fresh if one.message.id > self._position)
         return fresh
 
-    def overrun(self) -> bool:
+    def overrun(self, position: int) -> bool:
         """Whether more came live than could be held; the log has it, so read on. Asking clears it.
 
         Call ``FanOut.settle`` first: what came in this turn is otherwise not among what is held, nor in :meth:`join`.
+
+        Args:
+            position: as in :meth:`join`. Of what is older, only what is held can meet what is read, so the rest is
+                forgotten: what has to be remembered is bounded by what may be held, however long the log is.
         """
         overrun, self._subscription.overrun = self._subscription.overrun, False
+        if overrun:
+            held = self._subscription.held or ()
+            self._position = min([position, *(one.message.id - 1 for one in held)])
+            self._border = {message_id for message_id in self._border if message_id > self._position}
         return overrun
 
     def join(self, position: int) -> None:

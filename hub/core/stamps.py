@@ -7,9 +7,7 @@ milliseconds since 1970 and live apart from the ids. Neither ever goes back, wha
 from dataclasses import dataclass
 
 from protocol.errors import STORAGE
-
-EPOCH_2020_US = 1_577_836_800_000_000
-"""2020-01-01 in microseconds since 1970. Ids counted from here stay below 2**53 until the year 2305."""
+from protocol.messages import AHEAD_MS, IDS_BEGIN_US
 
 LANES = 64
 """Workers share one id space: the worker in lane k only ever uses values congruent to k modulo LANES, so two of them
@@ -18,9 +16,6 @@ clock, which harms nothing as long as they are reserved."""
 
 RESERVE_US = 60_000_000
 """How far ahead of use ids are reserved, in ids (microseconds)."""
-
-AHEAD_MS = 10_000
-"""How far timestamps may run ahead of the clock before messages of a device share a millisecond."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -46,8 +41,13 @@ class Stamper:
 
     def wanted(self, now_us: int) -> int | None:
         """The mark to reserve, once half of the last reservation is used; None: not yet."""
-        ahead = max(self._last_id, now_us - EPOCH_2020_US)
+        ahead = max(self._last_id, now_us - IDS_BEGIN_US)
         return ahead + RESERVE_US if self._mark - ahead < RESERVE_US // 2 else None
+
+    @property
+    def is_low(self) -> bool:
+        """Whether half of the last reservation is used: ask :meth:`wanted` and reserve."""
+        return self._mark - self._last_id < RESERVE_US // 2
 
     def reserved(self, mark: int) -> None:
         """Ids up to ``mark`` are now durably ours."""
@@ -59,7 +59,9 @@ class Stamper:
         Raises:
             StoreUnavailable: the reservation is used up, because the database has not answered for long.
         """
-        least = max(now_us - EPOCH_2020_US, self._last_id + 1)
+        least = now_us - IDS_BEGIN_US
+        if least <= self._last_id:
+            least = self._last_id + 1
         next_id = least + (self._lane - least) % LANES
         if next_id > self._mark:
             raise STORAGE.error(retry_after_s=1)

@@ -109,7 +109,7 @@ class Subscription:
         self.names = names
         self.asked_guids = asked_guids
         self.overflow = overflow
-        self.codec = CODECS.index(connection.codec)
+        self.codec = connection.codec.number
         self.head = connection.codec.head(kind, subscription_id)
         self.buckets: tuple[Bucket, ...] = ()
         self.held: list[Published] | None = None

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -18,13 +18,16 @@ from hub.bus import Bundle, Bus, Placed
 from hub.core.access import Principal
 from hub.core.connection import Connection
 from hub.core.fanout import FanOut
+from hub.core.limits import Tally
 from hub.core.stamps import Stamp, Stamper
 from hub.core.subscription import Published, Subscription
+from hub.gateway.admission import Admission
 from hub.gateway.calls import Commit
 from hub.gateway.commits import Commits
 from hub.gateway.devices import Devices
 from hub.gateway.duties import Duties
 from hub.gateway.logins import Logins
+from hub.gateway.open_commands import OpenCommands
 from hub.gateway.policy import Policy
 from hub.gateway.replays import Replays, Socket, published
 from hub.gateway.rights import Rights
@@ -36,6 +39,8 @@ from protocol.names import CloseCode, Kind, Overflow
 from protocol.requests import Subscribe
 
 log = logging.getLogger("hub")
+
+WriteTogether = Callable[[Iterable[Connection], Mapping[Connection, Any]], Iterable[Connection]]
 
 __all__ = ["Gateway", "Policy", "Socket", "Stamps", "system_clock_us"]
 
@@ -82,7 +87,23 @@ class Gateway:
         self.fan_out = FanOut(hold_bytes=policy.hold_bytes)
         self.devices = Devices(store, most=policy.device_cache)
         self.rights = Rights(self)
-        self.commits = Commits(store, settled=self._flush, catch_up=self._catch_up)
+        self.admission = Admission(self)
+        self.tally = Tally()
+        """How often each limit was reached, here and at the edge."""
+        self.commits = Commits(
+            store,
+            settled=self._flush,
+            catch_up=self._catch_up,
+            most=policy.pending_writes,
+            most_bytes=policy.pending_write_bytes,
+        )
+        self.open_commands = OpenCommands(
+            store,
+            most=policy.open_commands,
+            devices=policy.device_cache,
+            stored=self._all_submitted,
+            expiry_ms=self.expiry_ms,
+        )
         self.replays = Replays(
             store,
             self.fan_out,
@@ -98,6 +119,8 @@ class Gateway:
         self.duties = Duties(self)
         self.logins = Logins(self)
         self.activity: dict[int, int] = {}
+        self.write_together: WriteTogether | None = None
+        """Writes to many sockets at once, where that is possible; returns the connections that still want a visit."""
         self._lane = lane
         self._stamper: Stamper | None = None
         self._reservation: asyncio.Task[None] | None = None
@@ -148,7 +171,8 @@ class Gateway:
         self.logins.close()
         for task in list(self._tasks):
             await asyncio.wait({task}, timeout=5)
-        await self.store.close_lane(self._lane)
+        if not self.commits.lost:  # Otherwise the next start records what may be missing.
+            await self.store.close_lane(self._lane)
 
     # --- connections
 
@@ -161,6 +185,7 @@ class Gateway:
         if self._sockets.pop(connection, None) is None:
             return
         self._visits.pop(connection, None)
+        self.admission.leave(connection)
         self.rights.forget(connection)
         for subscription in list(connection.subscriptions.values()):
             self.unsubscribe(connection, subscription)
@@ -179,9 +204,15 @@ class Gateway:
 
         Args:
             epoch: of the rights, when reading about the principal began. If anything has changed since, read it again.
+
+        Raises:
+            Unavailable: the principal's user has too many connections. Nothing has changed.
         """
         if connection not in self:
             return
+        if connection.principal.is_anonymous:
+            self.admission.check(principal)
+            self.admission.enter(connection, principal)
         self.rights.remove(connection)
         connection.principal = principal
         self.rights.add(connection, principal)
@@ -226,7 +257,10 @@ class Gateway:
         for connection in self.fan_out.take_ready():
             visits[connection] = None
         sockets = self._sockets
-        for connection in visits:
+        left: Iterable[Connection] = visits
+        if self.write_together is not None:
+            left = self.write_together(visits, sockets)
+        for connection in left:
             socket = sockets.get(connection)
             if socket is None:
                 continue
@@ -254,6 +288,13 @@ class Gateway:
         """
         return (await self._stamps([device_id]))[0]
 
+    def stamp_now(self, device_id: int) -> Stamp | None:
+        """The id and timestamp of a new message of a device, as :meth:`stamp`; None: only ``stamp`` can tell."""
+        try:
+            return self._stamp(device_id)
+        except StoreUnavailable:
+            return None
+
     async def _stamps(self, device_ids: Sequence[int]) -> list[Stamp]:
         try:
             return [self._stamp(device_id) for device_id in device_ids]
@@ -264,10 +305,10 @@ class Gateway:
 
     def _stamp(self, device_id: int) -> Stamp:
         assert self._stamper is not None, "the gateway was started"
-        now_us = self.now_us()
-        if self._reservation is None and self._stamper.wanted(now_us) is not None:
+        stamp = self._stamper.stamp(device_id, self.now_us())
+        if self._stamper.is_low and self._reservation is None:
             self._more_ids()
-        return self._stamper.stamp(device_id, now_us)
+        return stamp
 
     def before_next_ms(self) -> int:
         """One millisecond before the earliest timestamp that a later message can get."""
@@ -317,18 +358,20 @@ class Gateway:
     def append_behind(self, message: Notification, device: Device) -> None:
         """Publish a notification now and store it behind (``HUB_DURABILITY=queued``)."""
         if not self.commits.doubtful and (self._newest is None or self._newest.done):
-            self.commits.submit(Append(message), _nothing)
+            self.commits.submit_answered(Append(message), _nothing)
             self.publish(message, device)
             self.arm()
         else:
-            # What came before it is published when it is committed, so this cannot be published sooner.
-            self.commits.submit(Append(message), lambda _: self.publish(message, device))
+            # What came before it is published when it is committed, so this cannot be published sooner; nor can what
+            # comes after it.
+            self._newest = self.commits.submit_answered(Append(message), lambda _: self.publish(message, device))
 
     def amend(self, device: Device, command_id: int, patch: CommandPatch) -> Commit:
         """Update a command, then push it to its listeners. Await the commit for the command, or None."""
 
         def then(command: Command | None) -> None:
             if command is not None:
+                self.open_commands.freed(device.id)
                 self.fan_out.update(command)
                 if not self.bus.alone:
                     self._updates.append(command)
@@ -384,7 +427,11 @@ class Gateway:
     async def _all_stored(self) -> None:
         """Return when the log has all that was published until now."""
         if not self.policy.durable_notifications:
-            await self.commits.submit(Transact(_nothing), _nothing)
+            await self._all_submitted()
+
+    async def _all_submitted(self) -> None:
+        """Return when the log has all that was submitted until now, or will never have it."""
+        await self.commits.submit(Transact(_nothing), _nothing)
 
     def arm(self) -> None:
         """See to it that what was published in this turn is flushed at its end."""
@@ -444,6 +491,7 @@ class Gateway:
         self.fan_out.listen(command_id, connection)
         forgotten = connection.listen(command_id)
         if forgotten is not None:
+            self.tally["listeners-per-connection"] += 1
             self.fan_out.forget(forgotten, connection)
 
     def expiry_ms(self) -> int | None:

@@ -33,11 +33,12 @@ class Commit:
     loop (0.4 µs and a turn each).
     """
 
-    __slots__ = ("_callback", "_outcome", "done")
+    __slots__ = ("_callback", "done", "outcome")
 
     def __init__(self) -> None:
         self.done = False
-        self._outcome: Any = None
+        self.outcome: Any = None
+        """Once it is done: what came of it, or the exception."""
         self._callback: Callable[[Any], Any] | None = None
 
     def add_done_callback(self, callback: Callable[[Any], Any], /) -> None:
@@ -46,9 +47,10 @@ class Commit:
     def finish(self, outcome: Any) -> None:
         """Set the outcome (an exception is raised where it is awaited) and wake who waits."""
         self.done = True
-        self._outcome = outcome
-        if self._callback is not None:
-            self._callback(self)
+        self.outcome = outcome
+        callback, self._callback = self._callback, None  # Else the last commit would keep a whole connection.
+        if callback is not None:
+            callback(self)
 
     def __await__(self) -> Generator[Any, None, Any]:
         if not self.done and _stepping:
@@ -58,9 +60,9 @@ class Commit:
             future = asyncio.get_running_loop().create_future()
             self.add_done_callback(lambda _: None if future.done() else future.set_result(None))
             yield from future
-        if isinstance(self._outcome, BaseException):
-            raise self._outcome
-        return self._outcome
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome
 
 
 class Call:

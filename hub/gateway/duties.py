@@ -19,6 +19,9 @@ log = logging.getLogger("hub")
 ACTIVITY_S = 2.0
 """How often the activity of devices goes to the store: what a crash may forget of it."""
 
+ACTIVITY_AT_ONCE = 1_000
+"""Devices whose activity one transaction stores: with a hundred thousand, inserts would wait for a second."""
+
 OVERDUE_AT_ONCE = 1_000
 MOMENT_S = 0.05
 """The least that passes between two looks, also when looking fails."""
@@ -81,12 +84,14 @@ class Duties:
     async def flush_activity(self) -> None:
         """Store the signs of life that have come in since the last time."""
         activity, self._gateway.activity = self._gateway.activity, {}
-        if not activity:
-            return
+        left = list(activity.items())
         try:
-            await self._gateway.transact(lambda tx, _: tx.touch(list(activity.items())))
+            while left:
+                some = left[-ACTIVITY_AT_ONCE:]
+                await self._gateway.transact(lambda tx, _, some=some: tx.touch(some))  # type: ignore[misc]
+                del left[-ACTIVITY_AT_ONCE:]
         except HubError:
-            self._gateway.activity = activity | self._gateway.activity
+            self._gateway.activity = dict(left) | self._gateway.activity
             raise
 
     async def _watch_silence(self) -> None:
@@ -154,6 +159,8 @@ class Duties:
         while True:
             gone = await self._gateway.store.prune(kind, before_ms=before_ms, per_device=per_device, limit=PRUNE_ROWS)
             self.pruned[kind] += gone
+            if gone and kind is Kind.COMMAND:
+                self._gateway.open_commands.freed_some()
             if gone < PRUNE_ROWS:
                 return
             await asyncio.sleep(0.01)

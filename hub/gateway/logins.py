@@ -76,6 +76,7 @@ class Logins:
 
     def _check_pace(self, login: str, peer: Peer) -> None:
         if self._slows_down and self._throttle.waits(login, peer.address, self._now_s()):
+            self._gateway.tally["failed-logins-per-minute"] += 1
             raise BAD_CREDENTIALS.error()
 
     async def _verify(self, password: str, record: LoginRecord | None, *, allowed: Callable[[], None]) -> Verdict:

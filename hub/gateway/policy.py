@@ -27,6 +27,11 @@ class Policy:
         offline_check_s: seconds between checks of offline timeouts; None: 1 s + 10 % of the shortest.
         hold_bytes: what a connection's subscriptions may hold back during a replay, or queue for a slow reader; well
             below what its outbox takes.
+        accepts_per_key_per_s, accept_burst_per_key: how often one key may authenticate; 0: no limit.
+        connections_per_address, connections_per_user, connections_per_device: 0: no limit; a device's newest win.
+        pending_writes, pending_write_bytes: writes that may wait for the log, and the memory that they may take.
+        open_commands: commands of one device that are neither answered nor expired.
+        equipment: pieces of equipment of one device class.
         retention_*_s: seconds that a message is kept; retention_rows: how many of a kind per device.
     """
 
@@ -57,3 +62,12 @@ class Policy:
     password_queue: int = 64
     failed_logins: int = 5
     failed_logins_per_block: int = 60
+    accepts_per_key_per_s: float = 2.0
+    accept_burst_per_key: int = 10
+    connections_per_address: int = 1_000
+    connections_per_user: int = 1_000
+    connections_per_device: int = 2
+    pending_writes: int = 100_000
+    pending_write_bytes: int = 67_108_864
+    open_commands: int = 10_000
+    equipment: int = 256

@@ -105,8 +105,7 @@ class Replays:
         try:
             await self._stored()
             if query.newer_than_ms is not None:
-                async with self._turn(subscription):
-                    await self._same_millisecond(replay, subscription, query, socket)
+                await self._same_millisecond(replay, subscription, query, socket)
             await self._read_on(replay, subscription, query, socket)
         except HubError as error:
             # What was promised cannot be kept now; a new connection can replay from where this one came to.
@@ -121,21 +120,24 @@ class Replays:
     async def _same_millisecond(
         self, replay: Replay, subscription: Subscription, query: LogQuery, socket: Socket
     ) -> None:
-        """Send again what shares the cursor's millisecond, unless only one message does: the client has that one."""
-        same = replace(query, newer_than_ms=None, at_ms=query.newer_than_ms, pending_at_ms=None)
-        found = [one for one in await self._read_all(same) if subscription.admits(one)]
-        if len(found) > 1:
-            pending = [one for one in found if self._pending(one)]
-            await self._send(replay.accept(pending), subscription, socket)
+        """Send again what shares the cursor's millisecond, unless only one message does: the client has that one.
 
-    async def _read_all(self, query: LogQuery) -> list[Published]:
+        They may be many, when the clock was set back; so they go page by page, like the rest of the log.
+        """
+        first = min(FIRST_PAGE, self._page)
+        query = replace(query, newer_than_ms=None, at_ms=query.newer_than_ms, pending_at_ms=None, limit=first)
         found: list[Published] = []
-        while True:
-            page = await self._read(query)
-            found += map(published, page.messages)
-            if page.complete:
-                return found
-            query = replace(query, after=page.read_to)
+        several = complete = False
+        while not complete:
+            async with self._turn(subscription):
+                page = await self._read(query)
+                messages, complete = [published(logged) for logged in page.messages], page.complete
+                query = replace(query, after=page.read_to, limit=self._next_limit(messages))
+                found += [one for one in messages if subscription.admits(one)]
+                several = several or len(found) > 1
+                if several:
+                    await self._send(replay.accept([one for one in found if self._pending(one)]), subscription, socket)
+                    found = []
 
     def _pending(self, one: Published) -> bool:
         message = one.message
@@ -151,7 +153,7 @@ class Replays:
                 query = replace(query, after=page.read_to, limit=self._next_limit(found))
                 # From here to the release nothing is awaited, so nothing can come in between.
                 self._fan_out.settle()
-                overrun = replay.overrun()
+                overrun = replay.overrun(self._fan_out.position)
                 if page.complete and not overrun:
                     break
                 del page, found  # Not while others read: a page is half a megabyte.

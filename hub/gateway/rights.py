@@ -164,8 +164,10 @@ class Rights:
                 self._mark("device", change.guid)
             elif change.entity in ("user", "key"):
                 self._mark(change.entity, change.id)
-            elif change.entity in ("network", "class"):
-                self._gateway.devices.drop(None)
+            elif change.entity == "network":
+                self._gateway.devices.drop_network(change.id)
+            elif change.entity == "class":
+                self._gateway.devices.drop_class(change.id)
             elif change.entity == "configuration":
                 self._gateway.configuration_changed()
 

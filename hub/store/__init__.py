@@ -29,6 +29,9 @@ T = TypeVar("T")
 REPLAY_PAGE = 1_000
 """How many messages one read of the log returns at most."""
 
+LOST_RANGES = 1_000
+"""How many ranges of lost ids are kept."""
+
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 
@@ -160,6 +163,19 @@ class DeviceRecord:
 
 
 @dataclass(slots=True, frozen=True)
+class OpenCommands:
+    """Of a device, the commands that are neither answered nor expired.
+
+    Attributes:
+        number: how many, or as many as were counted at most.
+        next_end_ms: when the first of them expires, in milliseconds since 1970; None: none of them does.
+    """
+
+    number: int
+    next_end_ms: int | None = None
+
+
+@dataclass(slots=True, frozen=True)
 class KeyRecord:
     """An access key with its owner."""
 
@@ -222,7 +238,7 @@ class Lane:
 class Lost:
     """Ids (exclusive at both ends) that may have been seen by a subscriber and are not in the log.
 
-    Only a crash with ``HUB_DURABILITY=queued`` leaves such a range.
+    Only ``HUB_DURABILITY=queued`` leaves such ranges: after a crash, or when the log could not be written.
     """
 
     after: int
@@ -394,6 +410,11 @@ class Tx(Protocol):
         ``device`` is its device as this transaction leaves it.
         """
 
+    def delete_messages(self, device_ids: Sequence[int], *, limit: int) -> int:
+        """Delete up to ``limit`` messages of devices that are about to be deleted: nothing remembers that they were.
+        Returns how many; as many as ``limit``: ask again."""
+        ...
+
     def repeated(self, device_id: int, idempotency: Idempotency) -> Message | None:
         """The message that an earlier insert with the same idempotency key has stored."""
 
@@ -445,6 +466,15 @@ class Store(Protocol):
 
     async def find_key_by_id(self, key_id: int) -> KeyRecord | None: ...
     async def find_device(self, guid: str) -> DeviceRecord | None: ...
+    async def find_devices(self, guids: Sequence[str]) -> list[DeviceRecord]:
+        """The devices with these guids, in no particular order; who shares a class shares its object. One read."""
+        ...
+
+    async def open_commands(self, device_ids: Sequence[int], *, at_ms: int, most: int) -> dict[int, OpenCommands]:
+        """Of each device, count the commands that nobody has answered and that have not expired by ``at_ms``. Bounded:
+        none is counted beyond ``most``."""
+        ...
+
     def key_matches(self, key: str, key_hash: str) -> bool:
         """Whether a device key is the one that was hashed. Constant time; no I/O."""
         ...
@@ -474,6 +504,11 @@ class Store(Protocol):
 
     async def reserve(self, number: int, mark: int) -> None:
         """Promise durably that ids up to ``mark`` may be given out."""
+        ...
+
+    async def record_lost(self, ids: Sequence[int]) -> None:
+        """Of these ids, which somebody may have seen, the log may lack some: record the range of those for
+        :meth:`lost`. The oldest ranges go beyond ``LOST_RANGES``."""
         ...
 
     async def close_lane(self, number: int) -> None:

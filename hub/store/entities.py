@@ -28,12 +28,14 @@ from hub.store.schema import (
     access_key_permission,
     activity,
     change,
+    command,
     configuration,
     device,
     device_class,
     device_equipment,
     link,
     network,
+    notification,
     retention,
     user,
     user_network,
@@ -66,6 +68,9 @@ class LogWriter(Protocol):
 
     def touch(self, activity: Sequence[tuple[int, int]]) -> None:
         """Move last activity forward: (device id, milliseconds since 1970), unknown devices passed over."""
+
+    def equip(self, class_id: int, equipment: Sequence[SaveEquipment]) -> None:
+        """Add pieces of equipment to a class, all in one statement."""
 
 
 class Entities:
@@ -241,15 +246,7 @@ class Entities:
 
     def replace_equipment(self, class_id: int, equipment: Sequence[SaveEquipment]) -> None:
         self._sql.write(delete(equipment_table).where(equipment_table.c.device_class_id == class_id))
-        for piece in equipment:
-            self._sql.insert(
-                equipment_table,
-                device_class_id=class_id,
-                name=piece.name,
-                code=piece.code,
-                type=piece.type,
-                data=rows.to_text(piece.data),
-            )
+        self._log.equip(class_id, equipment)
         self._sql.update(device_class, class_id, {}, even_without_values=True)
         self._changed("class", class_id)
 
@@ -465,6 +462,13 @@ class Entities:
         if idempotency is not None:
             self._log.remember(message, idempotency)
         self._appended.append((message, device))
+
+    def delete_messages(self, device_ids: Sequence[int], *, limit: int) -> int:
+        gone = 0
+        for log in (notification, command):
+            chosen = select(log.c.id).where(log.c.device_id.in_(device_ids)).limit(limit - gone)
+            gone += self._sql.write(delete(log).where(log.c.id.in_(chosen)))
+        return gone
 
     def repeated(self, device_id: int, idempotency: Idempotency) -> Message | None:
         return self._log.repeated(device_id, idempotency, since_ms=self._now_ms() - REPEATABLE_MS)

@@ -99,6 +99,13 @@ NETWORKS = select(*_prefixed(network, "network_"))
 
 CLASSES = select(*_prefixed(device_class, "class_"), _equipment_list().label("class_equipment"))
 
+BARE_DEVICES = (
+    select(*_prefixed(device, "device_"), *_prefixed(network, "network_"), _has_users.label("device_has_users"))
+    .select_from(device)
+    .outerjoin(network, network.c.id == device.c.network_id)
+)
+"""Without their classes: for reading many devices, which share a few."""
+
 DEVICES = (
     select(
         *_prefixed(device, "device_"),

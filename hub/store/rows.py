@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from hub.store import DeviceRecord, KeyRecord, LoginRecord
+from hub.store import KeyRecord, LoginRecord
 from protocol.entities import AccessKey, Device, DeviceClass, Equipment, KeyPermission, Network, User
 from protocol.names import KeyType, UserRole, UserStatus
 
@@ -73,22 +73,19 @@ def to_class(row: Row) -> DeviceClass:
     )
 
 
-def to_device(row: Row) -> Device:
+def to_device(row: Row, device_class: DeviceClass | None = None) -> Device:
+    """A device, with this class or with the one that the row has."""
     return Device(
         id=row["device_id"],
         guid=row["device_guid"],
         name=row["device_name"],
-        device_class=to_class(row),
+        device_class=device_class or to_class(row),
         status=row["device_status"],
         data=from_text(row["device_data"]),
         network=None if row["device_network_id"] is None else to_network(row),
         is_blocked=bool(row["device_is_blocked"]),
         has_users=bool(row["device_has_users"]),
     )
-
-
-def to_device_record(row: Row) -> DeviceRecord:
-    return DeviceRecord(device=to_device(row), key_hash=row["device_key"])
 
 
 def to_key(row: Row) -> AccessKey:

@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration."""
 
 metadata = MetaData(
@@ -185,12 +185,12 @@ change = Table(
 # messages are out of reach at once, and retention removes them in time.
 
 
-def _log(name: str, *columns: Any) -> Table:
+def _log(name: str, *columns: Any, index: bool) -> Table:
     return Table(
         name,
         metadata,
         Column("id", RowId, primary_key=True, autoincrement=False),
-        Column("device_id", RowId, nullable=False, index=True),
+        Column("device_id", RowId, nullable=False, index=index),
         Column("name", Text, nullable=False),
         Column("timestamp_ms", BigInteger, nullable=False),
         Column("parameters", Text, nullable=False),
@@ -198,7 +198,18 @@ def _log(name: str, *columns: Any) -> Table:
     )
 
 
-notification = _log("notification")
+notification = _log("notification", index=False)
+
+# Where the notifications of a device are. An index would be kept with every batch, and with many devices each message
+# touched a page of its own: three times the cost of writing it. This is brought up to date once in thousands of
+# messages, in the order of devices. Device 0 tells how far: whoever reads looks through the messages after that.
+notification_place = Table(
+    "notification_place",
+    metadata,
+    Column("device_id", RowId, primary_key=True, autoincrement=False),
+    Column("id", RowId, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
 
 command = _log(
     "command",
@@ -208,6 +219,16 @@ command = _log(
     Column("status", Text),
     Column("result", Text, nullable=False),
     Column("updated", Boolean, nullable=False, server_default=false()),
+    # All that counting the open commands of a device takes; those that are answered leave it.
+    Index(
+        "ix_command_open",
+        "device_id",
+        "expires_ms",
+        "updated",
+        sqlite_where=text("updated = 0"),
+        postgresql_where=text("NOT updated"),
+    ),
+    index=True,
 )
 
 REPEATABLE_MS = 24 * 3_600_000

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Select, bindparam
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from hub.store import (
@@ -27,17 +27,19 @@ from hub.store import (
     LoginRecord,
     LogQuery,
     Lost,
+    OpenCommands,
     Page,
     Reach,
     Tx,
     Write,
     queries,
     rows,
+    sqlite_devices,
     sqlite_lanes,
     sqlite_prune,
     sqlite_read,
 )
-from hub.store.schema import REVISION, access_key, activity, device, device_class, user
+from hub.store.schema import REVISION, access_key, user
 from hub.store.secrets import Secrets
 from hub.store.sqlite_backup import copy
 from hub.store.sqlite_connect import answering, connect_reader, snapshot
@@ -45,7 +47,7 @@ from hub.store.sqlite_writer import SqliteWriter
 from hub.store.worker import Worker
 from protocol.entities import Device, User
 from protocol.messages import Command
-from protocol.names import OFFLINE, Kind, UserStatus
+from protocol.names import Kind, UserStatus
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -65,25 +67,8 @@ class _Prepared:
 
 _LOGIN = _Prepared(queries.USERS.where(user.c.login == bindparam("login"), user.c.status != UserStatus.DELETED))
 _USER = _Prepared(queries.USERS.where(user.c.id == bindparam("id")))
-_DEVICE = _Prepared(queries.DEVICES.where(device.c.guid == bindparam("guid")))
 _KEY = _Prepared(queries.KEYS_WITH_OWNERS.where(access_key.c.key == bindparam("hash")))
 _KEY_BY_ID = _Prepared(queries.KEYS_WITH_OWNERS.where(access_key.c.id == bindparam("id")))
-
-_TIMEOUT_MS = device_class.c.offline_timeout_s * 1_000
-_OVERDUE = (
-    queries.DEVICES.join(activity, activity.c.device_id == device.c.id)
-    .where(
-        # Redundant, but the index answers it: nobody is overdue sooner than the shortest timeout allows.
-        activity.c.last_active_ms < bindparam("now") - select(func.min(_TIMEOUT_MS)).scalar_subquery(),
-        activity.c.last_active_ms < bindparam("now") - _TIMEOUT_MS,
-        func.coalesce(device.c.status, "") != OFFLINE,
-    )
-    .limit(bindparam("limit"))
-)
-_SILENT = _Prepared(_OVERDUE)
-_SILENT_COLUMNS = [column.name for column in _OVERDUE.selected_columns]
-# One row for all of them: see sqlite_read.
-_SILENT.text = f"SELECT json_group_array(json_array({', '.join(_SILENT_COLUMNS)})) FROM ({_SILENT.text})"  # noqa: S608
 
 
 class SqliteStore:
@@ -171,7 +156,14 @@ class SqliteStore:
         return await self._find(_KEY_BY_ID, {"id": key_id}, rows.to_key_record)
 
     async def find_device(self, guid: str) -> DeviceRecord | None:
-        return await self._find(_DEVICE, {"guid": guid}, rows.to_device_record)
+        return next(iter(await self.find_devices([guid])), None)
+
+    async def find_devices(self, guids: Sequence[str]) -> list[DeviceRecord]:
+        return await self._ask(self._finder, lambda connection: sqlite_devices.find(connection, guids))
+
+    async def open_commands(self, device_ids: Sequence[int], *, at_ms: int, most: int) -> dict[int, OpenCommands]:
+        count = partial(sqlite_devices.open_commands, device_ids=device_ids, at_ms=at_ms, most=most)
+        return await self._ask(self._finder, count)
 
     def key_matches(self, key: str, key_hash: str) -> bool:
         return self._secrets.matches(key, key_hash)
@@ -204,6 +196,8 @@ class SqliteStore:
         aged = partial(sqlite_prune.remove_aged, kind=kind, before_ms=before_ms)
         gone = await self._remove(aged, at_once=sqlite_prune.CHUNK, limit=limit)
         after: int | None = 0
+        if gone < limit and kind is Kind.NOTIFICATION:
+            await self._ask(self._writer, SqliteWriter.place)
         while gone < limit and after is not None:
             look = partial(sqlite_prune.find_crowded, kind=kind, per_device=per_device, after=after)
             found, after = await self._ask(self._reader, look)
@@ -230,6 +224,9 @@ class SqliteStore:
     async def reserve(self, number: int, mark: int) -> None:
         await self._change(partial(sqlite_lanes.reserve, number=number, mark=mark))
 
+    async def record_lost(self, ids: Sequence[int]) -> None:
+        await self._change(partial(sqlite_lanes.record_lost, ids=ids))
+
     async def close_lane(self, number: int) -> None:
         await self._change(partial(sqlite_lanes.close_lane, number=number))
 
@@ -241,12 +238,7 @@ class SqliteStore:
     # --- duties ---
 
     async def overdue(self, now_ms: int, *, limit: int = 1_000) -> list[Device]:
-        def find(connection: sqlite3.Connection) -> list[Device]:
-            values = _SILENT.constants | {"now": now_ms, "limit": limit}
-            silent = orjson.loads(connection.execute(_SILENT.text, values).fetchone()[0])
-            return [rows.to_device(dict(zip(_SILENT_COLUMNS, row, strict=True))) for row in silent]
-
-        return await self._ask(self._reader, find)
+        return await self._ask(self._reader, partial(sqlite_devices.overdue, now_ms=now_ms, limit=limit))
 
     async def shortest_offline_timeout(self) -> int | None:
         def find(connection: sqlite3.Connection) -> int | None:

@@ -1,8 +1,11 @@
 """Ids on SQLite: what was promised, and what a crash may have taken."""
 
 import sqlite3
+from collections.abc import Sequence
 
-from hub.store import Lane, Lost
+import orjson
+
+from hub.store import LOST_RANGES, Lane, Lost
 from hub.store.sqlite_connect import transaction
 from hub.store.sqlite_read import newest
 
@@ -25,6 +28,22 @@ def reserve(connection: sqlite3.Connection, number: int, mark: int) -> None:
 
 def close_lane(connection: sqlite3.Connection, number: int) -> None:
     connection.execute("UPDATE lane SET is_open = 0 WHERE number = ?", (number,))
+
+
+_LOSE = """
+    INSERT OR IGNORE INTO lost
+    SELECT min(value) - 1, max(value) + 1 FROM json_each(?)
+    WHERE NOT EXISTS (SELECT 1 FROM notification WHERE id = value) HAVING count(*) > 0
+"""
+_FORGET = 'DELETE FROM lost WHERE "after" NOT IN (SELECT "after" FROM lost ORDER BY "after" DESC LIMIT ?)'
+
+
+def record_lost(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
+    """Record the range of those ids that the log does not have. Only notifications are ever shown before they are in
+    it."""
+    with transaction(connection):
+        connection.execute(_LOSE, (orjson.dumps(list(ids)).decode(),))
+        connection.execute(_FORGET, (LOST_RANGES,))
 
 
 def lost(connection: sqlite3.Connection) -> list[Lost]:

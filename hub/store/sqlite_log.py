@@ -12,11 +12,27 @@ from typing import Any
 import orjson
 
 from hub.store import Amend, Idempotency
+from hub.store.rows import to_text
 from hub.store.schema import REPEATABLE_MS
+from hub.store.sqlite_connect import transaction
 from protocol.messages import Command, Message, Notification
 from protocol.names import Kind
+from protocol.requests import SaveEquipment
 
 TABLES = {Kind.NOTIFICATION: "notification", Kind.COMMAND: "command"}
+
+PLACES = {Kind.NOTIFICATION: "notification_place", Kind.COMMAND: "command"}
+"""Which table knows by an index where the messages of a device are; see :mod:`hub.store.schema`."""
+
+PLACED_TO = "(SELECT max(id) FROM notification_place WHERE device_id = 0)"
+"""Up to which id the places of notifications are known."""
+
+UNPLACED = 8_192
+"""After so many notifications their places are brought up to date: about ten milliseconds of the writer's time, once.
+A read by device looks through as many."""
+
+UNPLACED_BYTES = 8 * 1024 * 1024
+"""Or after so many bytes of them."""
 
 _SHARED_COLUMNS = ("id", "device_id", "name", "timestamp_ms", "parameters")
 _COMMAND_COLUMNS = (*_SHARED_COLUMNS, "user_id", "lifetime_s", "expires_ms", "status", "result", "updated")
@@ -36,6 +52,19 @@ _APPEND = {
     Kind.COMMAND: _insert("command", _COMMAND_COLUMNS),
 }
 
+_PLACE = f"""
+    INSERT OR IGNORE INTO notification_place
+    SELECT device_id, id FROM notification NOT INDEXED WHERE id > {PLACED_TO} ORDER BY device_id, id
+"""  # noqa: S608
+_PLACED = (
+    "UPDATE notification_place SET id = max(id, coalesce((SELECT max(id) FROM notification), 0)) WHERE device_id = 0"
+)
+_PLACE_THESE = """
+    INSERT OR IGNORE INTO notification_place
+    SELECT json_extract(value, '$[1]'), json_extract(value, '$[0]') FROM json_each(?)
+    WHERE json_extract(value, '$[0]') <= ?
+"""
+
 _TOUCH = """
     INSERT INTO activity (device_id, last_active_ms)
     SELECT device.id, max(json_extract(value, '$[1]'))
@@ -43,6 +72,12 @@ _TOUCH = """
     WHERE true GROUP BY device.id
     ON CONFLICT (device_id) DO UPDATE SET last_active_ms = excluded.last_active_ms
     WHERE excluded.last_active_ms > activity.last_active_ms
+"""
+
+_EQUIP = """
+    INSERT INTO equipment (device_class_id, name, code, type, data)
+    SELECT ?, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+    json_extract(value, '$[3]') FROM json_each(?) ORDER BY key
 """
 
 _KNOWN = """
@@ -64,12 +99,42 @@ class SqliteLog:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._placed_to = self._one(f"SELECT {PLACED_TO}")
+        self._unplaced = self._one("SELECT count(*) FROM notification WHERE id > ?", self._placed_to)
+        self._unplaced_bytes = 0
+
+    def _one(self, statement: str, *values: int) -> int:
+        return int(self._connection.execute(statement, values).fetchone()[0])
 
     def append(self, messages: Sequence[Message]) -> None:
         """Store messages of one kind in one statement."""
         kind = messages[0].kind
         rows = orjson.dumps([_ROW[kind](message) for message in messages]).decode()
+        if kind is Kind.NOTIFICATION:
+            self._leave_unplaced(messages, rows)
         self._connection.execute(_APPEND[kind], (rows,))
+
+    def _leave_unplaced(self, messages: Sequence[Message], rows: str) -> None:
+        self._unplaced += len(messages)
+        self._unplaced_bytes += len(rows)
+        if min(message.id for message in messages) <= self._placed_to:
+            # They come late, and nobody would look for them after the others. A place without its message is harmless.
+            self._connection.execute(_PLACE_THESE, (rows, self._placed_to))
+
+    @property
+    def has_many_unplaced(self) -> bool:
+        """Whether it is time to :meth:`place`."""
+        return self._unplaced >= UNPLACED or self._unplaced_bytes >= UNPLACED_BYTES
+
+    def place(self) -> None:
+        """Bring the places of notifications up to date, in a transaction of its own."""
+        if not self._unplaced:
+            return
+        with transaction(self._connection):
+            self._connection.execute(_PLACE)
+            self._connection.execute(_PLACED)
+        self._placed_to = self._one(f"SELECT {PLACED_TO}")
+        self._unplaced = self._unplaced_bytes = 0
 
     def append_once(self, message: Message, idempotency: Idempotency) -> Message:
         """Store a message unless its idempotency key has made one already: then that one is the outcome."""
@@ -114,6 +179,11 @@ class SqliteLog:
     def touch(self, activity: Sequence[tuple[int, int]]) -> None:
         """Move the last activity of devices forward, in one statement."""
         self._connection.execute(_TOUCH, (orjson.dumps(list(activity)).decode(),))
+
+    def equip(self, class_id: int, equipment: Sequence[SaveEquipment]) -> None:
+        """Add pieces of equipment to a class, in one statement."""
+        pieces = [(piece.name, piece.code, piece.type, to_text(piece.data)) for piece in equipment]
+        self._connection.execute(_EQUIP, (class_id, orjson.dumps(pieces).decode()))
 
     def _find(self, kind: Kind, message_id: int, guid: str) -> Message | None:
         columns = NOTIFICATION_SELECT if kind is Kind.NOTIFICATION else COMMAND_SELECT

@@ -7,7 +7,7 @@ import orjson
 
 from hub.store.schema import REPEATABLE_MS
 from hub.store.sqlite_connect import transaction
-from hub.store.sqlite_log import TABLES
+from hub.store.sqlite_log import PLACES, TABLES
 from protocol.names import Kind
 
 CHUNK = 200
@@ -24,6 +24,12 @@ _ALL_DEVICES = 0
 _MARK = """
     INSERT INTO retention (kind, device_id, pruned_to) VALUES (?, ?, ?)
     ON CONFLICT (kind, device_id) DO UPDATE SET pruned_to = max(pruned_to, excluded.pruned_to)
+"""
+
+_FORGET_PLACES = """
+    DELETE FROM notification_place WHERE (device_id, id) IN (
+        SELECT device_id, id FROM notification WHERE id IN (SELECT value FROM json_each(?))
+    )
 """
 
 
@@ -52,7 +58,7 @@ def find_crowded(
     connection: sqlite3.Connection, kind: Kind, *, per_device: int, after: int
 ) -> tuple[list[Crowded], int | None]:
     """Look at the next devices after ``after``. Returns the crowded ones and the last one looked at; None: no more."""
-    table = TABLES[kind]
+    table = PLACES[kind]
     statement = f"""
         WITH RECURSIVE each(device_id) AS (
             SELECT min(device_id) FROM {table} WHERE device_id > :after
@@ -78,7 +84,7 @@ def remove_crowded(connection: sqlite3.Connection, kind: Kind, crowded: Crowded,
     done = "AND (updated = 1 OR expires_ms <= :now)" if kind is Kind.COMMAND else ""
     chosen = f"""
         SELECT json_group_array(id), max(id) FROM (
-            SELECT id FROM {TABLES[kind]} WHERE device_id = :device AND id <= :cut {done} ORDER BY id LIMIT :limit
+            SELECT id FROM {PLACES[kind]} WHERE device_id = :device AND id <= :cut {done} ORDER BY id LIMIT :limit
         )
     """  # noqa: S608
     values = {"device": crowded.device_id, "cut": crowded.cut, "now": now_ms, "limit": limit}
@@ -106,6 +112,8 @@ def _remove(connection: sqlite3.Connection, kind: Kind, ids: str, *, mark: tuple
     device_id, last = mark
     if last is None:
         return 0
+    if kind is Kind.NOTIFICATION:
+        connection.execute(_FORGET_PLACES, (ids,))
     statement = f"DELETE FROM {TABLES[kind]} WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608
     gone = connection.execute(statement, (ids,)).rowcount
     connection.execute(_MARK, (int(kind), device_id, last))

@@ -14,8 +14,8 @@ import orjson
 
 from hub.store import REPLAY_PAGE, Logged, LogQuery, Page, Reach
 from hub.store.sqlite_connect import snapshot
-from hub.store.sqlite_log import COMMAND_SELECT, TABLES, to_command, to_message
-from protocol.messages import Command
+from hub.store.sqlite_log import COMMAND_SELECT, PLACED_TO, PLACES, TABLES, to_command, to_message
+from protocol.messages import AHEAD_MS, Command, lowest_id
 from protocol.names import INT64_MAX, Kind
 
 EXAMINED = 20_000
@@ -23,12 +23,6 @@ EXAMINED = 20_000
 
 FEW_DEVICES = 1_000
 """Up to so many devices are looked up one by one; beyond, the log is read in its order and filtered."""
-
-IDS_BEGIN_MS = 1_577_836_800_000
-"""Ids are microseconds since the beginning of 2020, or more."""
-
-AHEAD_MS = 10_000
-"""Timestamps are at most this far ahead of the clock, and so of the id."""
 
 SPREAD_MS = 60_000
 """Timestamps rise with the ids, but for this much: ``AHEAD_MS``, and clocks of workers that do not agree."""
@@ -38,11 +32,6 @@ def read_page(connection: sqlite3.Connection, query: LogQuery, *, examined: int 
     """Read one page, in a transaction of its own."""
     with snapshot(connection):
         return _Reading(connection, query, examined).page()
-
-
-def lowest_id(timestamp_ms: int) -> int:
-    """The smallest id that a message with this timestamp or a later one can have."""
-    return max(0, (timestamp_ms - AHEAD_MS - IDS_BEGIN_MS) * 1_000)
 
 
 class _Reading:
@@ -96,7 +85,7 @@ class _Reading:
             )
         return self._one(
             f"""
-            SELECT min((SELECT id FROM {self._table} WHERE device_id = value AND id > :start
+            SELECT min((SELECT id FROM {PLACES[self._query.kind]} WHERE device_id = value AND id > :start
                         ORDER BY id LIMIT 1 OFFSET :count))
             FROM json_each(:devices)
             """,  # noqa: S608
@@ -156,17 +145,35 @@ class _Shape:
 @lru_cache
 def _page_statement(shape: _Shape) -> str:
     table = TABLES[shape.kind]
+    before, source = "", f"{table} AS log NOT INDEXED"
+    if shape.by_device and shape.kind is Kind.NOTIFICATION:
+        before, source = _BY_PLACE, "place CROSS JOIN notification AS log ON log.id = place.id"
+    elif shape.by_device:
+        source = f"{table} AS log INDEXED BY ix_{table}_device_id"
     # CROSS JOIN: in the order of the log, device after device, never the other way round.
-    index = f"INDEXED BY ix_{table}_device_id" if shape.by_device else "NOT INDEXED"
     return f"""
         SELECT json_group_array(json_array({_PAGE_COLUMNS[shape.kind]}))
         FROM (
+            {before}
             SELECT log.*, device.guid, device.network_id
-            FROM {table} AS log {index} CROSS JOIN device ON device.id = log.device_id
+            FROM {source} CROSS JOIN device ON device.id = log.device_id
             WHERE {" AND ".join(_conditions(shape))}
             ORDER BY log.id LIMIT :limit
         )
     """  # noqa: S608
+
+
+# Up to some id the places are known; from there on, a few thousand messages are looked through. Materialized, or the
+# whole window would be.
+_BY_PLACE = f"""
+    WITH place (id) AS MATERIALIZED (
+        SELECT id FROM notification_place
+        WHERE device_id IN (SELECT value FROM json_each(:devices)) AND id > :start AND id <= :end
+        UNION ALL
+        SELECT id FROM notification
+        WHERE device_id IN (SELECT value FROM json_each(:devices)) AND id > {PLACED_TO} AND id > :start AND id <= :end
+    )
+"""  # noqa: S608
 
 
 _PAGE_COLUMNS = {

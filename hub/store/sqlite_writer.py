@@ -62,12 +62,18 @@ class SqliteWriter:
 
     def write(self, batch: Sequence[Write]) -> list[Any]:
         """Carry out a batch in its order. Returns one outcome per write; an exception is one's own outcome."""
+        if self._log.has_many_unplaced:
+            self._log.place()
         messages = _plain_messages(batch)
         if messages is not None:
             self._log.append(messages)  # one statement is a transaction already
             return messages
         with transaction(self._connection):
             return self._in_order(batch)
+
+    def place(self) -> None:
+        """Bring the places of notifications up to date."""
+        self._log.place()
 
     def transact(self, work: Callable[[Tx], T]) -> T:
         with transaction(self._connection):

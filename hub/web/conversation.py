@@ -1,13 +1,16 @@
 """A conversation: the requests of one connection, carried out in their order."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from hub.actions import perform
+from hub.actions.messages import insert_again, inserted
 from hub.core.connection import Connection, Exchange
 from hub.gateway import Gateway
-from hub.gateway.calls import Call
-from protocol.errors import HubError
+from hub.gateway.calls import Call, Commit
+from protocol.errors import INTERNAL, HubError
+from protocol.messages import Notification
 from protocol.names import Action
 
 PIPELINED = frozenset({Action.NOTIFICATION_INSERT, Action.COMMAND_INSERT, Action.COMMAND_UPDATE})
@@ -33,6 +36,7 @@ class Conversation:
         "_outstanding",
         "_resumed",
         "connection",
+        "ready",
     )
 
     def __init__(
@@ -52,21 +56,20 @@ class Conversation:
         self._outstanding = 0
         self._blocked = False
         self._next: Exchange | None = None
-
-    @property
-    def ready(self) -> bool:
+        self.ready = True
         """Whether it takes another message now; if not, stop reading until ``resumed`` is called."""
-        return self._next is None and not self._blocked and self._outstanding < self._in_flight
 
     def receive(self, payload: bytes) -> None:
         """Take one message. Only while ``ready``."""
         exchange = self.connection.receive(payload)
-        if exchange is not None:
-            if self._may_start(exchange):
-                self._start(exchange)
-            else:
-                self._next = exchange
-        self._gateway.visit(self.connection)
+        if exchange is None:
+            self._gateway.visit(self.connection)  # It was answered in place.
+            return
+        if self._may_start(exchange):
+            self._start(exchange)
+        else:
+            self._next = exchange
+        self._look()
 
     def _may_start(self, exchange: Exchange) -> bool:
         if self._outstanding == 0:
@@ -74,21 +77,38 @@ class Conversation:
         return not self._blocked and exchange.action in PIPELINED
 
     def _start(self, exchange: Exchange) -> None:
-        finished = False
+        self._outstanding += 1
+        if exchange.action is Action.NOTIFICATION_INSERT and self._insert_again(exchange):
+            return
+        call = Call(perform(self._gateway, self.connection, exchange), partial(self._done, exchange))
+        if not call.finished:
+            self._blocked = not (call.in_log and exchange.action in PIPELINED)
 
-        def done(result: dict[str, Any] | None, error: HubError | None) -> None:
-            nonlocal finished
-            self._answer(exchange, result, error)
-            if started:
-                self._ended()
-            finished = True
+    def _insert_again(self, exchange: Exchange) -> bool:
+        try:
+            inserting = insert_again(self._gateway, self.connection, exchange)
+        except HubError as error:
+            self._done(exchange, None, error)
+            return True
+        if inserting is None:
+            return False
+        notification, commit = inserting
+        if commit is None:
+            self._stored(exchange, notification, None)
+        else:
+            commit.add_done_callback(partial(self._stored, exchange, notification))
+        return True
 
-        started = False
-        call = Call(perform(self._gateway, self.connection, exchange), done)
-        if not finished:
-            started = True
-            self._outstanding += 1
-            self._blocked = not (exchange.action in PIPELINED and call.in_log)
+    def _stored(self, exchange: Exchange, notification: Notification, commit: Commit | None) -> None:
+        outcome = None if commit is None else commit.outcome
+        if isinstance(outcome, BaseException):
+            self._done(exchange, None, outcome if isinstance(outcome, HubError) else INTERNAL.error())
+        else:
+            self._done(exchange, inserted(notification, notification.name), None)
+
+    def _done(self, exchange: Exchange, result: dict[str, Any] | None, error: HubError | None) -> None:
+        self._answer(exchange, result, error)
+        self._ended()
 
     def _answer(self, exchange: Exchange, result: dict[str, Any] | None, error: HubError | None) -> None:
         if error is not None:
@@ -100,7 +120,6 @@ class Conversation:
         self._gateway.visit(self.connection)
 
     def _ended(self) -> None:
-        was_ready = self.ready
         self._outstanding -= 1
         # What blocks is always the newest: nothing starts behind it.
         if self._outstanding == 0:
@@ -110,5 +129,9 @@ class Conversation:
         elif self._next is not None and self._may_start(self._next):
             exchange, self._next = self._next, None
             self._start(exchange)
-        if self.ready and not was_ready:
+        if not self.ready and self._look():
             self._resumed()
+
+    def _look(self) -> bool:
+        self.ready = self._next is None and not self._blocked and self._outstanding < self._in_flight
+        return self.ready

@@ -16,7 +16,7 @@ from websockets.typing import Subprotocol as SubprotocolName
 from hub.core.access import ANONYMOUS, Peer, Principal
 from hub.gateway import Gateway
 from hub.web.edge import Edge
-from protocol.codecs import JSON, MSGPACK, Codec
+from protocol.codecs import Codec
 from protocol.errors import BAD_CREDENTIALS
 from protocol.names import Endpoint, Subprotocol
 
@@ -103,7 +103,7 @@ def _opening(
     host = next((value for name, value in headers if name == "host"), "localhost")
     return Opening(
         endpoint,
-        MSGPACK if subprotocol == Subprotocol.MSGPACK else JSON,
+        edge.msgpack if subprotocol == Subprotocol.MSGPACK else edge.json,
         subprotocol is not None,
         Peer(source.address, origin),
         (edge.public_url or f"{'https' if source.secure else 'http'}://{host}") + context,
@@ -120,6 +120,7 @@ async def authenticate(edge: Edge, headers: Headers, opening: Opening) -> Princi
 
     Raises:
         Unauthorized: the credentials are wrong, or of a kind that nobody knows.
+        LimitReached: this key, or this device, comes too often.
     """
     gateway = edge.gateway
     try:
@@ -130,9 +131,11 @@ async def authenticate(edge: Edge, headers: Headers, opening: Opening) -> Princi
     if authorization is None:
         if device_guid is None or device_key is None:
             return ANONYMOUS
+        gateway.admission.pace(device_guid, device_key)
         return await gateway.logins.by_device(device_guid, device_key)
     scheme, _, value = authorization.strip().partition(" ")
     if scheme.lower() == "bearer":
+        gateway.admission.pace(value.strip())
         return await gateway.logins.by_key(value.strip(), opening.peer)
     if scheme.lower() == "basic":
         return await _basic(edge, gateway, value.strip(), headers, opening)

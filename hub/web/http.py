@@ -1,7 +1,6 @@
 """HTTP connections: uvicorn's protocol with deadlines and bounds of its own, and the door to WebSockets."""
 
 import asyncio
-import random
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -10,8 +9,9 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from hub.gateway.admission import retry_after_s
 from hub.web.edge import Edge
-from hub.web.socket import Socket
+from hub.web.upgrade import Upgrade
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -37,7 +37,9 @@ class HttpProtocol(HttpToolsProtocol):
         edge = self._edge
         if len(self.connections) + len(edge.sockets) > edge.limits.transports():
             # Silent connections must not use up the descriptors: the rest of them is for health checks and the log.
-            self._refuse(503, "The hub is full", retry_after_s=random.randint(1, 30))  # noqa: S311
+            edge.tally["connections"] += 1
+            text = f"At most {edge.limits.connections} connections"
+            self._refuse(503, text, retry_after_s=retry_after_s())
             edge.log.warning("refused a connection", source="all", limit="connections", value=edge.limits.connections)
             return
         edge.wheel.add(self, edge.limits.handshake_s)
@@ -48,6 +50,7 @@ class HttpProtocol(HttpToolsProtocol):
             return None
         left_s = self._since_s + self._edge.limits.handshake_s - now_s
         if self._receiving and left_s <= 0:
+            self._edge.tally["handshake-s"] += 1
             self.transport.abort()
             return None
         return max(left_s, 0.0) if self._receiving else self._edge.limits.handshake_s
@@ -83,6 +86,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
         if len(self.headers) > self._edge.limits.headers and not self.transport.is_closing():
+            self._edge.tally["http-headers"] += 1
             self._refuse(431, f"At most {self._edge.limits.headers} headers")
 
     def on_headers_complete(self) -> None:
@@ -97,6 +101,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _check_size(self, head_bytes: int) -> None:
         limit = self._edge.limits.header_bytes
         if head_bytes > limit and not self.transport.is_closing():
+            self._edge.tally["http-header-bytes"] += 1
             self._refuse(431, f"At most {limit} bytes of headers")
 
     def on_body(self, body: bytes) -> None:
@@ -124,9 +129,13 @@ class HttpProtocol(HttpToolsProtocol):
         """Hand the transport over to a WebSocket."""
         if self.transport.is_closing():
             return
+        reason = self._edge.turns_away()
+        if reason is not None:
+            self._refuse(503, reason, retry_after_s=retry_after_s())
+            return
         lines = [b"%b %b HTTP/1.1" % (self.parser.get_method(), self.url)]
         lines += [b"%b: %b" % header for header in self.headers]
         self.connections.discard(self)
-        socket = Socket(self._edge, self.transport)
-        self.transport.set_protocol(socket)
-        socket.open(b"\r\n".join(lines) + b"\r\n\r\n", rest)
+        upgrade = Upgrade(self._edge, self.transport)
+        self.transport.set_protocol(upgrade)
+        upgrade.open(b"\r\n".join(lines) + b"\r\n\r\n", rest)

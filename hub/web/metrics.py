@@ -21,11 +21,16 @@ class HubCollector(Collector):
         self._edge = edge
 
     def collect(self) -> Iterator[Metric]:
-        info = GaugeMetricFamily("hub_info", "Version of the hub", labels=["version"])
-        info.add_metric([__version__], 1)
-        yield info
+        yield self._info()
         yield from self._gauges()
         yield from self._counters()
+
+    def _info(self) -> Metric:
+        """What a benchmark has to say about the hub that it measured."""
+        info = GaugeMetricFamily("hub_info", "What kind of hub this is", labels=["version", "limits", "durability"])
+        durability = "commit" if self._edge.gateway.policy.durable_notifications else "queued"
+        info.add_metric([__version__, self._edge.limits.profile, durability], 1)
+        return info
 
     def _gauges(self) -> Iterator[Metric]:
         gateway = self._edge.gateway
@@ -34,8 +39,12 @@ class HubCollector(Collector):
             "hub_connections_limit": ("Most connections this process takes", self._edge.limits.connections),
             "hub_connections_stale": ("Connections whose rights are being read anew", gateway.rights.stale),
             "hub_sockets_stalled": ("Sockets whose peers are behind with reading", self._edge.behind),
+            "hub_sockets_throttled": ("Sockets that send more than they may", len(self._edge.throttled)),
+            "hub_send_memory_bytes": ("Bytes that waited for slow readers when last weighed", self._edge.unsent_bytes),
+            "hub_send_memory_limit_bytes": ("Most that may wait", self._edge.limits.send_memory_bytes),
             "hub_replays": ("Replays under way", len(gateway.replays)),
             "hub_log_pending_writes": ("Writes waiting for their commit", len(gateway.commits)),
+            "hub_log_pending_bytes": ("Memory of the writes waiting for their commit", gateway.commits.bytes),
             "hub_device_cache_entries": ("Devices in the cache", len(gateway.devices)),
             "hub_position": ("Id of the newest published message", gateway.fan_out.position),
             "hub_draining": ("Whether the process shuts down", int(self._edge.draining)),
@@ -67,6 +76,10 @@ class HubCollector(Collector):
         for status, count in sorted(edge.counters.refused.items()):
             refused.add_metric([str(status)], count)
         yield refused
+        reached = CounterMetricFamily("hub_limit_reached", "How often a limit was reached", labels=["limit"])
+        for name, count in sorted(gateway.tally.items()):
+            reached.add_metric([name], count)
+        yield reached
         pruned = CounterMetricFamily("hub_messages_pruned", "Messages removed by retention", labels=["kind"])
         for kind, count in gateway.duties.pruned.items():
             pruned.add_metric([kind.name.lower()], count)

@@ -20,12 +20,9 @@ from protocol.names import CloseCode
 log = logging.getLogger("hub")
 
 BATCHES_A_SECOND = 5
-MOST_A_SECOND = 0.2
-"""Of all sockets, at most this share is closed within one second, so that they do not all come back at once."""
-
 
 RECONNECTS_A_SECOND = 200
-"""How fast clients in extended mode are told to come back."""
+"""How fast clients in extended mode are told to come back, where the accept rate is not limited."""
 
 
 SMALL_BATCH = 50
@@ -158,13 +155,13 @@ class Server(uvicorn.Server):
         total = len(gateway)
         if total:
             log.info("draining", extra={"connections": total, "seconds": self._drain_s})
-        most = min(self._drain_s, 1 / MOST_A_SECOND) * BATCHES_A_SECOND
+        most = min(self._drain_s, 1 / self._edge.limits.drain_share_per_s) * BATCHES_A_SECOND
         size = max(SMALL_BATCH, -(-total // max(1, int(most))))
-        told = 0
+        told, back_per_s = 0, self._edge.limits.accepts_per_s or RECONNECTS_A_SECOND
         while len(gateway) and not self.force_exit:
             for connection in gateway.connections[:size]:
                 # A slot of its own for each, at a pace that the next process can take.
-                slot_s = round(1.0 + told / RECONNECTS_A_SECOND, 2)
+                slot_s = round(1.0 + told / back_per_s, 2)
                 gateway.close(connection, CloseCode.RESTART, "the hub restarts", reconnectAfter=slot_s)
                 told += 1
             # The goodbyes are written at the end of this turn, and with that the connections are gone.

@@ -9,31 +9,22 @@ the letter.
 import asyncio
 import random
 import struct
-from http import HTTPStatus
+from typing import Any
 
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
 from websockets.protocol import OPEN, SERVER, Protocol
-from websockets.server import ServerProtocol
 from websockets.speedups import apply_mask
 
-from hub.core.access import Principal
+from hub.core.backlog import Backlog
 from hub.core.connection import Connection
-from hub.gateway.calls import Call
+from hub.core.rates import UNLIMITED
+from hub.gateway.admission import retry_after_s
 from hub.web.conversation import Conversation
 from hub.web.edge import Edge
-from hub.web.handshake import (
-    QUIET,
-    Opening,
-    Refused,
-    authenticate,
-    has_credentials,
-    read_opening,
-    refusal,
-    server_protocol,
-)
+from hub.web.handshake import QUIET
+from hub.web.last_answer import LastAnswer
+from hub.web.writes import plain_fd
 from protocol.codecs import TEXT
-from protocol.errors import HubError
 from protocol.frames import frame
 from protocol.names import CloseCode, Endpoint
 
@@ -43,18 +34,24 @@ PING_PAYLOAD = frame(0x9, b"devicehive-ping")
 QUIET_CODES = frozenset({CloseCode.NORMAL, CloseCode.RESTART})
 """Ends that say nothing about the peer."""
 
-PONG_BACKLOG = 65_536
-"""Bytes that a peer may leave unread and still get pongs."""
+DEFERRED_AT_ONCE = 65_536
+"""Bytes of deferred messages that are written before the transport is asked whether it takes more."""
 
 WRONG_FRAME = {True: "Binary messages not supported", False: "Text messages not supported"}
 
 
 class Socket(asyncio.Protocol):
-    """One WebSocket, from the handshake's bytes to the end of the transport."""
+    """One open WebSocket, from its handshake's answer to the end of the transport.
+
+    Args:
+        protocol: the library's half, where it has to see every frame: compression was agreed on.
+    """
 
     __slots__ = (
         "_asked_s",
+        "_backlog",
         "_buffer",
+        "_bytes_left",
         "_closing_s",
         "_conversation",
         "_deadline_s",
@@ -62,175 +59,83 @@ class Socket(asyncio.Protocol):
         "_edge",
         "_first_byte",
         "_fragments",
-        "_handshake",
         "_heard_s",
-        "_mark",
+        "_messages_left",
         "_need",
+        "_over",
         "_paused",
         "_ping_s",
         "_pings",
         "_ponged_s",
         "_rare",
+        "_resumed_s",
+        "_throttled",
         "_touched_s",
-        "_transport",
         "_writable",
         "_written_s",
         "connection",
+        "fd",
+        "transport",
     )
 
-    def __init__(self, edge: Edge, transport: asyncio.Transport) -> None:
+    def __init__(
+        self, edge: Edge, transport: asyncio.Transport, connection: Connection, protocol: Protocol | None
+    ) -> None:
         self._edge = edge
-        self._transport = transport
-        self._handshake: ServerProtocol | None = server_protocol(edge)
-        self._conversation: Conversation | None = None
-        self.connection: Connection | None = None
-        self._rare: Protocol | None = None
-        self._buffer: bytearray | None = None
-        self._need = 0
-        self._paused = False
-        self._deaf = False
-        self._fragments: list[bytes] | None = None
-        self._first_byte = FIN | TEXT
-        self._heard_s = self._touched_s = edge.wheel.now_s
-        self._deadline_s: float | None = None
-        self._ping_s: float | None = None
-        self._asked_s: float | None = None
-        self._ponged_s = float("-inf")
-        self._closing_s: float | None = None
-        self._pings: tuple[float, float] | None = None
-        self._mark: tuple[float, int, int] | None = None
-        self._writable: asyncio.Future[None] | None = None
-        self._written_s: float | None = None
-        edge.sockets.add(self)
-
-    def __repr__(self) -> str:
-        return f"Socket({self.connection!r})"
-
-    # --- the handshake
-
-    def open(self, head: bytes, rest: bytes) -> None:
-        """Answer an upgrade request.
-
-        Args:
-            head: the request's line and headers.
-            rest: bytes that came behind them.
-        """
-        protocol = self._handshake
-        assert protocol is not None, "a socket is opened once"
-        protocol.receive_data(head)
-        requests = protocol.events_received()
-        if rest:
-            self._buffer = bytearray(rest)
-        if not requests:
-            self._finish_http(protocol)
-            return
-        request = requests[0]
-        assert isinstance(request, Request), "the first event of a handshake is its request"
-        self._consider(protocol, request)
-
-    def _consider(self, protocol: ServerProtocol, request: Request) -> None:
-        limits = self._edge.limits
-        if self._edge.draining or len(self._edge.gateway) >= limits.connections:
-            protocol.send_response(
-                refusal(
-                    protocol,
-                    HTTPStatus.SERVICE_UNAVAILABLE,
-                    "The hub restarts" if self._edge.draining else f"At most {limits.connections} connections",
-                    retry_after_s=random.randint(1, 30),  # noqa: S311 - spreads retries, guards nothing
-                )
-            )
-            self._finish_http(protocol)
-            return
-        response = protocol.accept(request)
-        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-            protocol.send_response(response)
-            self._finish_http(protocol)
-            return
-        secure = self._transport.get_extra_info("sslcontext") is not None
-        peer = self._transport.get_extra_info("peername")
-        subprotocol = response.headers.get("Sec-WebSocket-Protocol")
-        try:
-            opening = read_opening(self._edge, request, subprotocol, peer=peer[0] if peer else None, secure=secure)
-        except Refused as refused:
-            protocol.send_response(refusal(protocol, refused.status, refused.text))
-            self._finish_http(protocol)
-            return
-
-        epoch = self._edge.gateway.rights.epoch
-
-        def accept(principal: Principal | None, error: HubError | None) -> None:
-            if self._handshake is None:
-                return  # It took too long, or the peer has gone.
-            if error is not None:
-                status, wait_s = HTTPStatus(error.code), error.retry_after_s
-                protocol.send_response(refusal(protocol, status, error.text, retry_after_s=wait_s))
-                self._finish_http(protocol)
-                return
-            protocol.send_response(response)
-            self._begin(protocol, opening, principal, epoch)
-
-        if has_credentials(request.headers):
-            self._pause()
-            self._edge.wheel.add(HandshakeDeadline(self), limits.handshake_s)
-            Call(authenticate(self._edge, request.headers, opening), accept)
-        else:
-            accept(None, None)
-
-    def give_up_handshake(self) -> None:
-        """The time for the handshake is over."""
-        if self._handshake is not None:
-            self._handshake = None
-            self._transport.abort()
-
-    def _finish_http(self, protocol: ServerProtocol) -> None:
-        """Write an HTTP answer that is no upgrade, and end."""
-        self._handshake = None
-        for data in protocol.data_to_send():
-            if data:
-                self._edge.counters.refused[_status(data)] += 1
-                self._transport.write(data)
-        self._transport.close()
-
-    def _begin(self, protocol: ServerProtocol, opening: Opening, principal: Principal | None, epoch: int) -> None:
-        edge = self._edge
-        self._handshake = None
-        self._transport.write(b"".join(protocol.data_to_send()))
-        connection = Connection(
-            endpoint=opening.endpoint,
-            codec=opening.codec,
-            extended=opening.extended,
-            peer=opening.peer,
-            limits=edge.connection_limits,
-            base_url=opening.base_url,
-        )
-        self._first_byte = FIN | opening.codec.opcode
-        self._rare = protocol if protocol.extensions else None
+        self.transport = transport
+        self.fd = plain_fd(transport)
         self.connection = connection
-        self._conversation = Conversation(
+        self._conversation: Conversation | LastAnswer | None = Conversation(
             edge.gateway,
             connection,
             in_flight=edge.limits.in_flight_requests,
             resumed=self._resume,
             enrolled=self._start_deadline,
         )
-        edge.counters.accepted += 1
-        edge.gateway.connect(connection, self)
-        if principal is not None:
-            edge.gateway.authenticated(connection, principal, epoch=epoch)
-        self._start_deadline()
-        self._heard_s = edge.wheel.now_s
+        self._rare = protocol
+        self._buffer: bytearray | None = None
+        self._need = 0
+        self._paused = False
+        self._deaf = False
+        self._fragments: list[bytes] | None = None
+        self._first_byte = FIN | connection.codec.opcode
+        self._heard_s = self._touched_s = edge.wheel.now_s
+        self._deadline_s: float | None = None
         # Phases are random, so that sockets which came together are not pinged together.
         self._ping_s = edge.wheel.now_s + edge.limits.ping_interval_s * random.uniform(0.5, 1.0)  # noqa: S311
-        edge.wheel.add(self, 0)
-        if self._paused or self._buffer:
-            self._resume()
+        self._asked_s: float | None = None
+        self._ponged_s = float("-inf")
+        self._closing_s: float | None = None
+        self._pings: tuple[float, float] | None = None
+        self._backlog: Backlog | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._written_s: float | None = None
+        self._messages_left, self._bytes_left = edge.intake.messages, edge.intake.bytes
+        self._throttled = False
+        self._over: tuple[float, bool] | None = None
+        self._resumed_s = 0.0
+        edge.sockets.add(self)
+
+    def __repr__(self) -> str:
+        return f"Socket({self.connection!r})"
+
+    def begin(self, rest: bytes) -> None:
+        """Start the deadlines, and read: first what came behind the handshake. Called once."""
+        self._start_deadline()
+        self._edge.wheel.add(self, 0)
+        self._buffer = bytearray(rest) if rest else None
+        self._paused = True
+        self._resume()
 
     def _start_deadline(self) -> None:
-        limits = self._edge.limits
-        assert self.connection is not None, "only open sockets get here"
-        as_client = self.connection.endpoint is Endpoint.CLIENT
-        seconds = limits.authenticate_client_s if as_client else limits.authenticate_device_s
+        _, seconds = self._authenticate_limit()
         self._deadline_s = self._edge.wheel.now_s + seconds if seconds else None
+
+    def _authenticate_limit(self) -> tuple[str, float]:
+        limits = self._edge.limits
+        if self.connection.endpoint is Endpoint.CLIENT:
+            return "authenticate-client-s", limits.authenticate_client_s
+        return "authenticate-device-s", limits.authenticate_device_s
 
     # --- reading
 
@@ -240,19 +145,28 @@ class Socket(asyncio.Protocol):
         edge = self._edge
         now_s = self._heard_s = edge.wheel.now_s
         self._asked_s = None
-        if now_s != self._touched_s and self.connection is not None:
-            self._touched_s = now_s
-            edge.gateway.heard(self.connection)
+        if now_s != self._touched_s:
+            self._new_step(now_s)
+        self._bytes_left -= len(data)
         buffer = self._buffer
         if buffer is None:
             self._read(data)
-            return
-        # A frame that comes in a thousand pieces is looked at when it is complete, not a thousand times.
-        buffer += data
-        if self._paused or len(buffer) < self._need:
-            return
-        self._buffer = None
-        self._read(bytes(buffer))
+        else:
+            # A frame that comes in a thousand pieces is looked at when it is complete, not a thousand times.
+            buffer += data
+            if not self._paused and len(buffer) >= self._need:
+                self._buffer = None
+                self._read(bytes(buffer))
+        if self._bytes_left < 0:
+            self._throttle()
+
+    def _new_step(self, now_s: float) -> None:
+        """The first sign of life within a step of the wheel: what it is worth, it is worth once."""
+        self._messages_left, self._bytes_left = self._edge.intake.later(
+            self._messages_left, self._bytes_left, now_s - self._touched_s
+        )
+        self._touched_s = now_s
+        self._edge.gateway.heard(self.connection)
 
     def _read(self, data: bytes) -> None:
         """Take whole frames off the front; keep the rest."""
@@ -263,12 +177,14 @@ class Socket(asyncio.Protocol):
             return
         self._need = 0
         first_byte = self._first_byte
-        while end - position >= 2:
+        limit, widest = self._message_limit(), self._edge.limits.message_bytes
+        most = left = self._room()
+        while left > 0 and end - position >= 2:
             if self._closing_s is None and conversation.connection.closing is not None:
                 # What the peer still wanted does not matter any more, but its goodbye has to be found in it.
                 self._close_now(*conversation.connection.closing)
             if not conversation.ready and self._closing_s is None:
-                self._pause()
+                self._wait_for_answers()
                 break
             length = data[position + 1] & 0x7F
             at = position + 2
@@ -284,7 +200,6 @@ class Socket(asyncio.Protocol):
                 at += 8
             first = data[position]
             masked = data[position + 1] & MASKED
-            limit = self._message_limit()
             if first == first_byte and masked and length <= limit and self._rare is None and self._closing_s is None:
                 stop = at + 4 + length
                 if end < stop:
@@ -292,23 +207,52 @@ class Socket(asyncio.Protocol):
                     break
                 payload = apply_mask(data[at + 4 : stop], data[at : at + 4])
                 position = stop
-                self._edge.counters.received += 1
+                left -= 1
                 conversation.receive(payload)
+                if limit != widest:
+                    limit = self._message_limit()  # Until it is authenticated, it may be less.
                 continue
+            self._spend(most - left)
             used = self._read_rare(data, position, at, length)
+            most = left = self._room()
             if not used:
                 break
             position += used
         if position < end and not self._deaf:
             self._keep(data, position)
+        self._spend(most - left)
+        if left < 1:
+            if self._messages_left < 1:
+                self._throttle()
+            elif self._buffer:
+                self._pause()
+                self._edge.wait_for_turn(self)
+
+    def _room(self) -> int:
+        """How many messages may be read now."""
+        return int(min(self._messages_left, self._edge.turn_left))
+
+    def _spend(self, messages: int) -> None:
+        self._messages_left -= messages
+        self._edge.count_received(messages)
+
+    def take_turn(self) -> None:
+        """Go on reading: this turn has room again."""
+        if self._paused and not self._throttled:
+            self._paused = False
+            self._read_on()
+
+    def _wait_for_answers(self) -> None:
+        self._pause()
+        if self.connection.unanswered >= self._edge.limits.in_flight_requests:
+            self._edge.tally["in-flight-requests"] += 1
 
     def _keep(self, data: bytes, position: int) -> None:
         self._buffer = bytearray(data[position:] if position else data)
 
     def _message_limit(self) -> int:
         limits = self._edge.limits
-        connection = self.connection
-        if connection is not None and connection.principal.is_anonymous:
+        if self.connection.principal.is_anonymous:
             return min(limits.message_bytes, limits.message_bytes_anonymous)
         return limits.message_bytes
 
@@ -322,7 +266,7 @@ class Socket(asyncio.Protocol):
         if not masked or (control and (length > 125 or not first & FIN)):
             return self._violation(data[position:])
         if not control and length > self._message_limit():
-            self._close_now(CloseCode.TOO_BIG, f"at most {self._message_limit()} bytes")
+            self._too_big()
             self._hang_up()
             return 0
         stop = at + 4 + length
@@ -332,7 +276,7 @@ class Socket(asyncio.Protocol):
         if self._closing_s is not None:
             # We have said goodbye: only the peer's own goodbye is of interest now.
             if first == CLOSE:
-                self._transport.close()
+                self.transport.close()
             return stop - position
         # Also amid fragments: the library would answer every ping, however many there are.
         if first == PING:
@@ -381,17 +325,16 @@ class Socket(asyncio.Protocol):
             return
         self._fragments.append(bytes(event.data))
         if len(self._fragments) > self._edge.limits.fragments:
-            self._close_now(CloseCode.TOO_BIG, f"at most {self._edge.limits.fragments} fragments")
+            most = self._edge.limits.fragments
+            self._reached(CloseCode.TOO_BIG, f"at most {most} fragments", "fragments", most)
         elif event.fin:
             payload = b"".join(self._fragments)
             self._fragments = None
-            self._edge.counters.received += 1
+            self._spend(1)
             if self._conversation is not None and self._closing_s is None:
                 self._conversation.receive(payload)
 
     def _flush_rare(self, rare: Protocol) -> None:
-        if self.connection is None:
-            return
         for data in rare.data_to_send():
             if data:
                 self.connection.outbox.offer(data)
@@ -403,14 +346,14 @@ class Socket(asyncio.Protocol):
         assert rare is not None, "only the library's protocol gets here"
         code = rare.close_sent.code if rare.close_sent is not None else CloseCode.NORMAL
         self._edge.counters.closes[code] += 1
-        if connection is not None:
-            data = connection.outbox.take(self._transport.get_write_buffer_size())
-            if data:
-                self._transport.write(data)
-        self._closing_s = self._edge.wheel.now_s
-        self._gone()
+        if code == CloseCode.TOO_BIG:
+            self._edge.tally[self._message_limit_name()] += 1
+        data = connection.outbox.take(self.transport.get_write_buffer_size())
+        if data:
+            self.transport.write(data)
+        self._say_goodbye()
         if rare.close_rcvd is not None:
-            self._transport.close()
+            self.transport.close()
         else:
             self._edge.wheel.add(self, self._edge.limits.close_wait_s)
             self._hang_up()
@@ -423,18 +366,21 @@ class Socket(asyncio.Protocol):
         tokens, since_s = self._pings or (float(limits.ping_burst), now_s)
         tokens = min(limits.ping_burst, tokens + (now_s - since_s) * limits.pings_per_s)
         if tokens < 1:
-            self._close_now(CloseCode.POLICY, f"at most {limits.pings_per_s} pings per second")
+            most = limits.pings_per_s
+            self._reached(CloseCode.POLICY, f"at most {most} pings per second", "pings-per-s", most)
             return
         self._pings = (tokens - 1, now_s)
         connection = self.connection
-        if connection is not None and self._transport.get_write_buffer_size() + len(connection.outbox) <= PONG_BACKLOG:
+        if self.unsent > limits.pong_backlog_bytes:
+            self._edge.tally["pong-backlog-bytes"] += 1
+        else:
             connection.outbox.offer(frame(0xA, payload))
             self._edge.gateway.visit(connection)
 
     def _pong(self) -> None:
         """A pong counts for every device that the connection takes commands for; once a ping, or a flood would hurt."""
         now_s = self._edge.wheel.now_s
-        if self.connection is not None and now_s - self._ponged_s >= self._edge.limits.ping_interval_s / 2:
+        if now_s - self._ponged_s >= self._edge.limits.ping_interval_s / 2:
             self._ponged_s = now_s
             self._edge.gateway.heard(self.connection)
             self._edge.gateway.heard_for_all(self.connection)
@@ -443,45 +389,69 @@ class Socket(asyncio.Protocol):
 
     def visit(self) -> None:
         """Write what the outbox holds, and act on a decision to close. Called once a turn by the gateway."""
-        connection, transport = self.connection, self._transport
-        if connection is None:
-            return
+        connection, transport = self.connection, self.transport
         unsent = transport.get_write_buffer_size()
         fan_out = self._edge.gateway.fan_out
         if self._writable is None and fan_out.deferred_to(connection):
-            connection.outbox.offer_all(fan_out.take_deferred(connection, PONG_BACKLOG, self._edge.gateway.expiry_ms()))
+            connection.outbox.offer_all(
+                fan_out.take_deferred(connection, DEFERRED_AT_ONCE, self._edge.gateway.expiry_ms())
+            )
         data = connection.outbox.take(unsent)
-        if data:
-            counters = self._edge.counters
-            counters.writes += 1
-            counters.written_bytes += len(data)
-            transport.write(data)
-            if self._written_s != self._edge.wheel.now_s:
-                # What the kernel did not take is looked for at the wheel's next step: no more than once per step.
-                self._written_s = self._edge.wheel.now_s
-                self._edge.stalled[self] = None
         if self._writable is None and fan_out.deferred_to(connection):
             self._edge.gateway.visit(connection)  # There is more, and the transport has not said stop.
         if connection.outbox.overflowed and connection.closing is None:
-            self._edge.gateway.close(connection, CloseCode.SLOW_READER, "reads too slowly")
+            most = connection.outbox.limit
+            self._too_slow(f"at most {most} bytes may wait", "outbox-bytes", most)
+        if data:
+            self._edge.count_writes(1, len(data))
+            self.write(data)
         if connection.closing is not None:
             self._close_now(*connection.closing)
 
+    def write(self, data: bytes) -> None:
+        """Write through the transport, which keeps what the kernel does not take at once."""
+        self.transport.write(data)
+        if self._written_s != self._edge.wheel.now_s:
+            # What the kernel did not take is looked for at the wheel's next step: no more than once per step.
+            self._written_s = self._edge.wheel.now_s
+            self._edge.stalled[self] = None
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it has said goodbye."""
+        return self._closing_s is not None
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for the peer."""
+        return self.transport.get_write_buffer_size() + len(self.connection.outbox)
+
     def is_stalled(self, now_s: float) -> bool:
-        """Whether the peer is behind with reading; one that makes no progress for too long is closed."""
-        transport, connection = self._transport, self.connection
-        unsent = transport.get_write_buffer_size()
-        if connection is None or not unsent:
-            self._mark = None
+        """Whether the peer is behind with reading; one that is so for too long is closed."""
+        unsent = self.transport.get_write_buffer_size()
+        if not unsent:
+            self._backlog = None
             return False
-        sent = connection.outbox.written - unsent
-        if self._mark is None or sent >= self._mark[1]:
-            # Nothing that was written up to here may wait longer than this.
-            self._mark = (now_s + self._edge.limits.write_wait_s, connection.outbox.written, sent)
-        elif now_s >= self._mark[0]:
-            self._edge.gateway.close(connection, CloseCode.SLOW_READER, "reads too slowly")
-            return False
+        if self._backlog is None:
+            self._backlog = Backlog()
+        waited_s, stuck_s = self._backlog.look(now_s, written=self.connection.outbox.written, unsent=unsent)
+        limits = self._edge.limits
+        if self._closing_s is not None:
+            return True  # Its time runs already.
+        if stuck_s >= limits.write_wait_s:
+            self._too_slow(f"no progress for {limits.write_wait_s:g} s", "write-wait-s", limits.write_wait_s)
+        elif waited_s >= limits.outbox_wait_s:
+            self._too_slow(f"bytes wait {limits.outbox_wait_s:g} s at most", "outbox-wait-s", limits.outbox_wait_s)
         return True
+
+    def _too_slow(self, what: str, name: str, value: float, **members: Any) -> None:
+        self._decide(CloseCode.SLOW_READER, f"reads too slowly: {what}", name, value, **members)
+
+    def cut(self) -> None:
+        """Close it: all sockets together have too many bytes unsent."""
+        most = self._edge.limits.send_memory_bytes
+        what = f"at most {most} bytes may wait for all peers together"
+        self._too_slow(what, "send-memory-bytes", most, retryAfter=retry_after_s())
 
     def pause_writing(self) -> None:
         self._edge.stalled[self] = None
@@ -493,7 +463,7 @@ class Socket(asyncio.Protocol):
             if not self._writable.done():
                 self._writable.set_result(None)
             self._writable = None
-        if self.connection is not None and self._edge.gateway.fan_out.deferred_to(self.connection):
+        if self._edge.gateway.fan_out.deferred_to(self.connection):
             self._edge.gateway.visit(self.connection)
 
     async def writable(self) -> None:
@@ -507,11 +477,13 @@ class Socket(asyncio.Protocol):
     def _pause(self) -> None:
         if not self._paused:
             self._paused = True
-            if not self._transport.is_closing():
-                self._transport.pause_reading()
+            if not self.transport.is_closing():
+                self.transport.pause_reading()
 
     def _resume(self) -> None:
         """Go on with what has been read, then read on."""
+        if self._throttled:
+            return
         if self._paused:
             self._paused = False
             asyncio.get_running_loop().call_soon(self._read_on)
@@ -519,44 +491,86 @@ class Socket(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._read_on)
 
     def _read_on(self) -> None:
-        if self._paused or self.connection is None:
+        if self._paused or self._conversation is None:
             return
         buffer, self._buffer = self._buffer, None
         if buffer:
             self._read(bytes(buffer))
-        if not self._paused and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if not self._paused and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    # --- too much
+
+    def _throttle(self) -> None:
+        """Read no more until the wheel's next step, at least."""
+        if self._closing_s is not None or self._throttled:
+            return
+        edge = self._edge
+        self._throttled = True
+        self._pause()
+        if self._over is None:
+            by_count = self._messages_left < 1
+            self._over = edge.wheel.now_s, by_count
+            edge.tally["messages-per-s" if by_count else "message-bytes-per-s"] += 1
+        edge.throttled[self] = None
+
+    def is_over_rate(self, now_s: float) -> bool:
+        """Whether it goes on sending more than it may; called at every step of the wheel while it is throttled.
+
+        A whole step in which it was not throttled once ends the matter. When it does not end for too long, whatever the
+        peer asks next is refused, and with that the connection ends.
+        """
+        if not self._throttled and now_s - self._resumed_s < self._edge.wheel.step_s:
+            return True
+        if not self._throttled or self._closing_s is not None:
+            self._over = None
+            return False
+        self._new_step(now_s)
+        # Nothing is read, so nothing can be heard: that must not pass for silence.
+        self._heard_s, self._asked_s = now_s, None
+        if self._messages_left < 1 or self._bytes_left < 0:
+            return True
+        assert self._over is not None, "set when it was throttled"
+        since_s, by_count = self._over
+        if now_s - since_s >= self._edge.limits.throttled_s:
+            if self.connection.unanswered:
+                return True
+            self._conversation = LastAnswer(self._edge, self.connection, by_count=by_count)
+        self._throttled, self._resumed_s = False, now_s
+        self._resume()
+        return True
 
     # --- time
 
     def tick(self, now_s: float) -> float | None:
         """Deadlines, pings and silence; called by the wheel."""
-        if self._transport.is_closing() and self._closing_s is None:
+        if self.transport.is_closing() and self._closing_s is None:
             return None
         if self._closing_s is not None:
             return self._tick_closing(now_s)
         connection = self.connection
-        if connection is None or self._ping_s is None:
-            return None
         if self._deadline_s is not None:
             if not connection.principal.is_anonymous:
                 self._deadline_s = None
             elif now_s >= self._deadline_s:
-                self._edge.gateway.close(connection, CloseCode.UNAUTHENTICATED, "not authenticated in time")
+                self._not_authenticated()
                 return self._edge.limits.close_wait_s
         return self._tick_pings(connection, now_s)
+
+    def _not_authenticated(self) -> None:
+        name, seconds = self._authenticate_limit()
+        self._decide(CloseCode.UNAUTHENTICATED, f"not authenticated in {seconds:g} s", name, seconds)
 
     def _tick_closing(self, now_s: float) -> float | None:
         assert self._closing_s is not None, "only closing sockets get here"
         left_s = self._closing_s + self._edge.limits.close_wait_s - now_s
         if left_s <= 0:
-            self._transport.abort()
+            self.transport.abort()
             return None
         return left_s
 
     def _tick_pings(self, connection: Connection, now_s: float) -> float:
         limits = self._edge.limits
-        assert self._ping_s is not None, "set when the socket was opened"
         silent_s = now_s - self._heard_s
         if now_s >= self._ping_s:
             self._ping_s = now_s + limits.ping_interval_s
@@ -566,10 +580,16 @@ class Socket(asyncio.Protocol):
                 self._edge.gateway.visit(connection)
         left_s = self._patience_s(now_s, silent_s)
         if left_s <= 0:
-            self._edge.gateway.close(connection, CloseCode.NO_SIGN_OF_LIFE, "no sign of life")
+            self._no_sign_of_life()
             return limits.close_wait_s
         due_s = min(self._ping_s, self._deadline_s or self._ping_s)
         return max(0.0, min(due_s - now_s, left_s))
+
+    def _no_sign_of_life(self) -> None:
+        silence_s = self._edge.silence_s
+        name = "ping-timeout-s" if silence_s is None else "websocket-ping-timeout-ms"
+        value = self._edge.limits.ping_timeout_s if silence_s is None else int(silence_s * 1000)
+        self._decide(CloseCode.NO_SIGN_OF_LIFE, "no sign of life", name, value)
 
     def _patience_s(self, now_s: float, silent_s: float) -> float:
         """How much longer a peer may be silent."""
@@ -582,19 +602,33 @@ class Socket(asyncio.Protocol):
 
     # --- the end
 
+    def _reached(self, code: CloseCode, reason: str, name: str, value: float) -> None:
+        """Close at once, because of a limit."""
+        self.connection.close(code, reason, detail={"limit": name, "value": value})
+        self._close_now(code, reason)
+
+    def _decide(self, code: CloseCode, reason: str, name: str, value: float, **members: Any) -> None:
+        """Close at the end of the turn, because of a limit."""
+        detail = {"limit": name, "value": value}
+        self._edge.gateway.close(self.connection, code, reason, detail=detail, **members)
+
+    def _message_limit_name(self) -> str:
+        limits = self._edge.limits
+        return "message-bytes" if self._message_limit() == limits.message_bytes else "message-bytes-anonymous"
+
+    def _too_big(self) -> None:
+        most = self._message_limit()
+        self._reached(CloseCode.TOO_BIG, f"at most {most} bytes", self._message_limit_name(), most)
+
     def _close_now(self, code: CloseCode, reason: str) -> None:
         """Send a close frame and wait a while for the peer's."""
         if self._closing_s is not None:
             return
-        if self.connection is not None:
-            self.connection.close(code, reason)
-        self._closing_s = self._edge.wheel.now_s
         connection = self.connection
-        if connection is not None:
-            connection.close(code, reason)
-            code, reason = connection.closing or (code, reason)  # Something may have decided before, and announced it.
+        connection.close(code, reason)
+        code, reason = connection.closing or (code, reason)  # Something may have decided before, and announced it.
         self._edge.counters.closes[code] += 1
-        if connection is not None and code not in QUIET_CODES:
+        if code not in QUIET_CODES:
             self._edge.log.info(
                 "closed a connection",
                 source=str(connection.peer.address),
@@ -602,16 +636,24 @@ class Socket(asyncio.Protocol):
                 reason=reason,
                 principal=connection.principal.identity,
             )
-        if connection is not None:
-            data = connection.outbox.take(self._transport.get_write_buffer_size()) + connection.farewell()
-            if data:
-                self._transport.write(data)
+        data = connection.outbox.take(self.transport.get_write_buffer_size()) + connection.farewell()
+        if data:
+            self.transport.write(data)
         payload = struct.pack("!H", code) + reason.encode()[:123]
-        self._transport.write(frame(0x8, payload))
-        self._gone()
+        self.transport.write(frame(0x8, payload))
+        self._say_goodbye()
         self._edge.wheel.add(self, self._edge.limits.close_wait_s)
         # The peer's close frame has to be read to end in good order.
         self._resume()
+
+    def _say_goodbye(self) -> None:
+        """From now on only the peer's own goodbye is of interest, and that has to be found in what it still sends."""
+        self._closing_s = self._edge.wheel.now_s
+        self._messages_left = self._bytes_left = UNLIMITED
+        self._throttled = False
+        self._gone()
+        if self.transport.get_write_buffer_size():
+            self._edge.stalled[self] = None
 
     def _hang_up(self) -> None:
         """The peer has broken the protocol: nothing that it still sends can be understood.
@@ -621,16 +663,16 @@ class Socket(asyncio.Protocol):
         """
         self._deaf = True
         self._buffer = None
-        if self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
+        if self.transport.can_write_eof() and not self.transport.is_closing():
+            self.transport.write_eof()
 
     def _gone(self) -> None:
         """The conversation is over, whatever becomes of the transport."""
-        connection = self.connection
-        if connection is not None:
-            self._edge.gateway.disconnect(connection)
+        self._edge.gateway.disconnect(self.connection)
         self._fragments = None
         self._edge.stalled.pop(self, None)
+        self._edge.throttled.pop(self, None)
+        self._edge.forget_turn(self)
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
         self._writable = None
@@ -640,34 +682,13 @@ class Socket(asyncio.Protocol):
 
     def abort(self) -> None:
         """End the transport, whatever is still on its way."""
-        self._transport.abort()
+        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._edge.sockets.discard(self)
-        self._handshake = None
-        if self._closing_s is None and self.connection is not None:
+        self._edge.gateway.admission.depart(self.connection.peer.address)
+        if self._closing_s is None:
             self._edge.counters.closes[1006] += 1
         self._gone()
-        self.connection = None
         self._conversation = None
         self._buffer = None
-
-
-class HandshakeDeadline:
-    """Ends a handshake whose credentials take too long to check."""
-
-    __slots__ = ("_socket",)
-
-    def __init__(self, socket: Socket) -> None:
-        self._socket = socket
-
-    def tick(self, now_s: float) -> float | None:
-        self._socket.give_up_handshake()
-        return None
-
-
-def _status(response: bytes) -> int:
-    try:
-        return int(response.split(b" ", 2)[1])
-    except (IndexError, ValueError):
-        return 0

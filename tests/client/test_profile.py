@@ -8,7 +8,7 @@ import pytest
 from hub.client import BadProfile, Profile, ProfileReadableByOthers
 from hub.client.profile import find
 
-PROFILE = Profile("ws://127.0.0.1:8080/api/websocket", "s3cret", "dhadmin")
+PROFILE = Profile("ws://127.0.0.1:8080/api/websocket", "s3cret", "dhadmin", limits="bench", durability="queued")
 
 
 def test_a_profile_is_read_as_it_was_written(tmp_path):
@@ -20,7 +20,13 @@ def test_a_profile_is_read_as_it_was_written(tmp_path):
     PROFILE.write(path)
 
     assert Profile.read(path) == PROFILE
-    assert json.loads(path.read_text()) == {"url": PROFILE.url, "accessKey": "s3cret", "login": "dhadmin"}
+    assert json.loads(path.read_text()) == {
+        "url": PROFILE.url,
+        "accessKey": "s3cret",
+        "login": "dhadmin",
+        "limits": "bench",
+        "durability": "queued",
+    }
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [path]
 

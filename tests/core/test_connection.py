@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.core.access import user_principal
-from hub.core.connection import Connection, Exchange
+from hub.core.connection import Connection, ConnectionLimits, Exchange
 from hub.core.fanout import FanOut
+from hub.core.limits import Tally
 from protocol.client_events import Answered, CommandUpdated, Received, Refused, Subscribed
 from protocol.client_events import Subscription as Interest
 from protocol.codecs import CODECS, JSON, MSGPACK, Codec
-from protocol.errors import INTERNAL, NOT_PERMITTED, STORAGE
-from protocol.names import Action, CloseCode, Kind, Subprotocol
+from protocol.errors import INTERNAL, NOT_PERMITTED, STORAGE, limit_reached
+from protocol.names import Action, CloseCode, Endpoint, Kind, Subprotocol
 from protocol.requests import InsertNotification, ServerInfo
 from tests.builders import command, notification, user
 from tests.helpers import Pair, connection, limited, publish, received, subscription, unframed
@@ -294,7 +295,7 @@ def test_who_does_not_authenticate_may_ask_only_so_much():
     exchange = receive(here, action="server/info")
 
     assert exchange is None
-    assert here.closing == (CloseCode.UNAUTHENTICATED, "2 requests before authentication")
+    assert here.closing == (CloseCode.UNAUTHENTICATED, "at most 2 requests before authentication")
     assert len(received(here)) == 2
 
 
@@ -305,6 +306,32 @@ def test_who_has_authenticated_may_ask_on():
 
     assert all(receive(here, action="server/info") for _ in range(5))
     assert here.closing is None
+
+
+def test_limits_that_were_reached_are_counted():
+    """In answers, in what could not even be read, and in the end that came of one."""
+    tally = Tally()
+    here = Connection(endpoint=Endpoint.CLIENT, codec=JSON, tally=tally, limits=ConnectionLimits(anonymous_requests=2))
+    exchange = receive(here, action="server/info")
+
+    here.refuse(exchange, limit_reached(1, "of these", name="these"))
+    here.receive(b'{"deep":' + b"[" * 40 + b"]" * 40 + b"}")
+    for _ in range(3):
+        receive(here, action="server/info")
+
+    assert tally == {"these": 1, "json-depth": 1, "anonymous-requests": 1}
+
+
+def test_it_knows_how_many_wait_for_their_answer():
+    """From the moment they come in until the answer is on its way."""
+    here = connection()
+    first, second = receive(here, action="server/info"), receive(here, action="server/info")
+    assert here.unanswered == 2
+
+    here.succeed(second, {})
+    assert here.unanswered == 2
+    here.succeed(first, {})
+    assert here.unanswered == 0
 
 
 def test_enrolling_a_device_starts_the_count_anew():

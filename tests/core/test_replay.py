@@ -65,7 +65,7 @@ class Hub:
 
     def needs_more(self, replay: Replay) -> bool:
         self.fan_out.settle()
-        return replay.overrun()
+        return replay.overrun(self.fan_out.position)
 
     def published_id(self, part: float) -> int:
         """The id of a published message, by its place among them; 0 is before the first."""
@@ -212,6 +212,27 @@ def test_more_than_can_be_held_is_read_again():
     hub.finish()
 
     assert overrun
+    assert hub.got == hub.visible(0)
+
+
+def test_a_replay_that_lags_behind_remembers_no_more_than_is_held():
+    """However much comes live while it reads: what it has sent and cannot meet any more is forgotten."""
+    hub = Hub(JSON, hold_bytes=300)
+    replay = hub.register()
+    most = read_to = 0
+    for _ in range(100):
+        for _ in range(10):
+            hub.commit(VISIBLE)
+            hub.publish()
+        page, read_to, _ = hub.page(read_to, 10)
+        hub.fan_out.replayed(hub.ours, replay.accept(page))
+        assert hub.needs_more(replay)
+        most = max(most, replay.remembered)
+
+    read(hub, replay, after=read_to)
+    hub.finish()
+
+    assert most <= 10
     assert hub.got == hub.visible(0)
 
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.core.stamps import AHEAD_MS, EPOCH_2020_US, LANES, RESERVE_US, Stamper
+from hub.core.stamps import LANES, RESERVE_US, Stamper
 from protocol.errors import StoreUnavailable
+from protocol.messages import AHEAD_MS, IDS_BEGIN_US
 
 NOW_US = 1_800_000_000_000_000
 NOW_MS = NOW_US // 1000
@@ -71,11 +72,22 @@ def test_no_id_passes_the_reservation(turns):
             assert stamps.stamp(1, now_us).id <= mark
 
 
+def test_a_reservation_is_low_when_half_of_it_is_used():
+    """Then there is time enough to reserve more before it ends."""
+    stamps = reserving(stamper(), NOW_US)
+    low = []
+    for used_us in (0, RESERVE_US // 2 - LANES, RESERVE_US // 2 + LANES):
+        stamps.stamp(1, NOW_US + used_us)
+        low.append(stamps.is_low)
+
+    assert low == [False, False, True]
+
+
 def test_an_id_tells_when_it_was_given():
     """While a worker is not in a hurry, its ids are the microseconds since 2020."""
     (_, message_id, _), *_ = given_out(stamper(), [(1, NOW_US)])
 
-    assert 0 <= message_id - (NOW_US - EPOCH_2020_US) < LANES
+    assert 0 <= message_id - (NOW_US - IDS_BEGIN_US) < LANES
 
 
 def test_lanes_never_meet():

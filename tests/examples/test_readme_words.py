@@ -18,11 +18,18 @@ DEFAULTS = Settings()
 KNOWN_VARIABLES = {variable(name) for name in FIELDS} | set(SPEC_NAMES) | NOT_SETTINGS
 
 
+def below(command):
+    """The commands of a group, by name; also of one that makes them when they are asked for."""
+    if not hasattr(command, "list_commands"):
+        return {}
+    return {name: command.get_command(None, name) for name in command.list_commands(None)}
+
+
 def walk(command):
     """A command and everything below it."""
     yield command
-    for below in getattr(command, "commands", {}).values():
-        yield from walk(below)
+    for one in below(command).values():
+        yield from walk(one)
 
 
 ROOT_COMMAND = typer.main.get_command(app)
@@ -60,8 +67,8 @@ def test_every_command_that_is_named_exists():
         if words[:1] == ["hub"] and len(words) > 1 and "·" not in span:
             command = ROOT_COMMAND
             for word in words[1:]:
-                assert word in command.commands, span
-                command = command.commands[word]
+                assert word in below(command), span
+                command = below(command)[word]
 
 
 def test_commands_that_a_program_may_read_print_json():
@@ -182,6 +189,13 @@ def limits(of):
         f"{of.devices_per_subscription:,}",
         "requests waiting for their commit": f"{of.in_flight_requests} per connection",
         "connections": "80 % of the file descriptors, at most 16,000",
+        "connections of an address, a user, a device": f"{of.connections_per_address:,}, {of.connections_per_user:,}, "
+        f"{of.connections_per_device}",
+        "handshakes": f"{of.accepts_per_s:g}/s; {of.accepts_per_key_per_s:g}/s per key, {of.accept_burst_per_key} at once",
+        "messages of a socket": f"{of.messages_per_s:,}/s, {of.message_burst:,} at once, "
+        f"{of.message_bytes_per_s // MIB} MiB/s",
+        "bytes waiting for all sockets": "25 % of RAM, at most 512 MiB",
+        "open commands of a device": f"{of.open_commands_per_device:,}",
     }
 
 
@@ -193,6 +207,10 @@ OUTCOMES = {
     "bytes waiting for a socket": ("outbox_bytes", "write_wait_s"),
     "subscriptions per connection, devices in one": ("subscriptions_per_connection", "devices_per_subscription"),
     "connections": ("connections",),
+    "handshakes": ("accepts_per_s", "accepts_per_key_per_s"),
+    "messages of a socket": ("throttled_s",),
+    "bytes waiting for all sockets": ("send_memory_bytes",),
+    "open commands of a device": ("open_commands_per_device",),
 }
 """The settings whose descriptions say the same outcome."""
 

@@ -54,7 +54,7 @@ class Watch:
         while True:
             sockets = self._home.hub.gateway._sockets
             for connection, socket in sockets.items():
-                unsent = socket._transport.get_write_buffer_size()  # type: ignore[attr-defined]
+                unsent = socket.unsent  # type: ignore[attr-defined]
                 self.fullest = max(self.fullest, len(connection.outbox) + unsent)
             await asyncio.sleep(0)
 

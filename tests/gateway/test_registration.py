@@ -426,6 +426,61 @@ async def test_equipment_replaces_the_whole_set(town):
     assert await equipped({"equipment": []}) == []
 
 
+async def test_what_does_not_differ_is_not_written(town):
+    """Saving the same again changes nothing but is told all the same; true is not the same as 1."""
+    town = await town()
+    lamp = await connected(town, "device lamp")
+    piece = {"name": "L", "code": "L", "type": "l", "data": {"on": 1}}
+
+    async def saved(**members):
+        told = {"name": "lamp", "status": "On", "data": {"x": 1}, "deviceClass": {**SENSOR, "equipment": [piece]}}
+        before = (await town.hub.store.changes(-1)).revision
+        assert await save(lamp, "lamp", device={**NEW, "key": "lamp-key", **told, **members}) == DONE
+        changes = (await town.hub.store.changes(before)).changes
+        return [change.entity for change in changes], (await stored(town, "lamp")).device_class.equipment
+
+    changed, equipment = await saved()
+    again, unchanged = await saved()
+    piece["data"] = {"on": True}
+    different, replaced = await saved()
+    data, _ = await saved(data={"x": True})
+
+    assert (changed, again, different, data) == (["class", "device"], [], ["class"], ["device"])
+    assert equipment == unchanged
+    assert replaced[0].data == {"on": True}
+    assert replaced[0].id != equipment[0].id
+
+
+async def test_a_class_has_so_much_equipment_and_no_more(town):
+    """Past the limit nothing is saved, and the error names it; a permanent class passes equipment over."""
+    town = await town(equipment_per_class=3)
+    admin = await connected(town, "admin")
+
+    def asked(number, kind):
+        pieces = [{"name": "L", "code": f"L{place}", "type": "l"} for place in range(number)]
+        return {**NEW, "deviceClass": {**kind, "equipment": pieces}}
+
+    assert await save(admin, device=asked(3, SENSOR)) == DONE
+    refusal = (400, "Limit reached: 3 pieces of equipment per device class")
+    assert await save(admin, "another", device=asked(4, SENSOR)) == refusal
+    assert await save(admin, "third", device=asked(4, FIXED)) == DONE
+    assert await stored(town, "another") is None
+    assert [piece.code for piece in (await stored(town)).device_class.equipment] == ["L0", "L1", "L2"]
+
+
+async def test_a_change_of_a_class_is_seen_by_its_devices_at_once(town):
+    """And costs the devices of other classes nothing."""
+    town = await town()
+    admin, lamp = await connected(town, "admin"), await connected(town, "device lamp")
+    for guid in ("fan", "door"):
+        await admin.succeed("notification/insert", deviceGuid=guid, notification={"notification": "watts"})
+
+    assert await save(admin, "fan", device={**NEW, "key": "fan-key", "deviceClass": {**SENSOR, "data": 7}}) == DONE
+
+    assert (await lamp.succeed("device/get"))["device"]["deviceClass"]["data"] == 7
+    assert town.hub.gateway.devices.cached("door") is not None
+
+
 async def test_equipment_with_one_code_twice_undoes_everything(town):
     """A check that comes late undoes what came before it: the network, the class, the device."""
     town = await town()

@@ -63,7 +63,7 @@ async def test_a_subscribe_that_waits_for_a_device_gets_the_new_rights(start_hub
     """The rights may change while the subscribe itself looks its devices up."""
     home = await home_with_alice(start_hub)
     admin, alice = await home.key("admin"), await home.user("alice")
-    gate = failing(home).gates["find_device"] = Gate()
+    gate = failing(home).gates["find_devices"] = Gate()
 
     await alice.send(action="notification/subscribe", requestId=1, deviceGuids=["lamp"])
     await gate.reached.wait()
@@ -72,7 +72,7 @@ async def test_a_subscribe_that_waits_for_a_device_gets_the_new_rights(start_hub
     await home.change(leave)
     await until(lambda: asyncio.sleep(0, connection.principal is not before))
     gate.open()
-    del failing(home).gates["find_device"]
+    del failing(home).gates["find_devices"]
     assert (await alice.receive())["status"] == "success"
     await until(lambda: asyncio.sleep(0, not home.hub.gateway.rights.stale))
     await admin.succeed("notification/insert", **NOTIFICATION)

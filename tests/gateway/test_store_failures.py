@@ -3,6 +3,10 @@
 import random
 from itertools import pairwise
 
+import pytest
+
+from hub.gateway import duties
+from protocol.errors import StoreUnavailable
 from tests.gateway.inside import take_clock, world
 
 UNAVAILABLE = (503, "Storage is not available, try again")
@@ -94,3 +98,23 @@ async def test_what_a_repetition_acknowledges_was_pushed(start_hub, failing):
     assert outcome(repeated) == (200, None)
     ids = [repeated["notification"]["id"], later["notification"]["id"]]
     assert [push["notification"]["id"] for push in await reader.pushes()] == ids
+
+
+async def test_activity_is_stored_a_little_at_a_time(start_hub, failing, monkeypatch):
+    """Inserts pass in between; what could not be stored is kept for the next time, with what has come since."""
+    monkeypatch.setattr(duties, "ACTIVITY_AT_ONCE", 2)
+    home = await start_hub(world())
+    gateway, store = home.hub.gateway, failing(home)
+    ids = [(await gateway.devices.device(guid)).id for guid in ("lamp", "fan", "door")]
+    gateway.activity = dict.fromkeys(ids, 5)
+    writes = iter([False, True])
+    store.fails = lambda name: name == "write" and next(writes)
+
+    with pytest.raises(StoreUnavailable):
+        await gateway.duties.flush_activity()
+    left, store.fails = dict(gateway.activity), lambda name: False
+    gateway.activity[ids[0]] = 7
+    await gateway.duties.flush_activity()
+
+    assert left == {ids[0]: 5}
+    assert gateway.activity == {}

@@ -20,6 +20,8 @@ from protocol.codecs import (
     MAX_NODES,
     MSGPACK,
     TEXT,
+    JsonCodec,
+    MsgpackCodec,
     load,
     message_members,
 )
@@ -445,3 +447,9 @@ def test_msgpack_keeps_zero_characters_in_free_text():
 def test_encoded_json_is_compact_and_plain():
     """No blanks, nulls written out, no letters escaped that need not be."""
     assert '{"a":null,"b":["é",1.0]}'.encode() == JSON.encode({"a": None, "b": ["é", 1.0]})
+
+
+def test_a_codec_s_number_is_its_place():
+    """Whatever it takes in: subscriptions share what was encoded for a number."""
+    assert [codec.number for codec in CODECS] == [0, 1]
+    assert (JsonCodec(depth=4).number, MsgpackCodec(depth=4).number) == (0, 1)

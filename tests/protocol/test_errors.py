@@ -65,6 +65,12 @@ WIRE = [
         "Limit reached: 256 subscriptions per connection",
     ),
     (errors.TOO_MANY, {"value": 9, "what": "a second"}, 429, "Too many requests: at most 9 a second"),
+    (
+        errors.TOO_MANY_CONNECTIONS,
+        {"value": 9, "what": "per user"},
+        503,
+        "Too many connections: at most 9 per user",
+    ),
     (errors.INTERNAL, {}, 500, "Internal server error"),
     (errors.OVERLOAD, {}, 503, "The hub is busy, try again"),
     (errors.STORAGE, {}, 503, "Storage is not available, try again"),

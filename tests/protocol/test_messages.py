@@ -2,9 +2,21 @@
 
 import pytest
 
-from protocol.messages import NULL, CommandPatch
+from protocol.messages import AHEAD_MS, IDS_BEGIN_US, NULL, CommandPatch, lowest_id
 from protocol.names import Kind
 from tests.builders import command, notification
+
+
+def test_a_time_bounds_the_ids_from_below():
+    """The id of a message tells when it was made; its timestamp may be ten seconds ahead of that."""
+    made_us = IDS_BEGIN_US + 3_600_000_000
+
+    assert lowest_id(made_us // 1_000 + AHEAD_MS) == made_us - IDS_BEGIN_US
+
+
+def test_no_id_is_below_zero():
+    """Times before ids began mean: from the first one on."""
+    assert lowest_id(0) == 0
 
 
 def test_a_lifetime_counts_from_the_insertion():

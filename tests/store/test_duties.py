@@ -2,7 +2,7 @@
 
 import pytest
 
-from hub.store import Amend, Lane, Lost, Reach
+from hub.store import Amend, Lane, Lost, OpenCommands, Reach
 from protocol.messages import CommandPatch
 from protocol.names import OFFLINE, Kind
 from tests.builders import EARLIER_MS
@@ -118,6 +118,30 @@ async def test_the_greatest_timestamp_may_belong_to_an_earlier_id(store):
     assert (await store.open_lane(0, queued=False)).last_timestamp_ms == EARLIER_MS + 9_000
 
 
+async def test_of_ids_that_may_be_lost_those_are_recorded_that_the_log_lacks(store):
+    """From the first to the last of them; nothing, when all of them are there."""
+    lamp = await add_device(store)
+    told = [notification(lamp, id=number) for number in (10, 20, 30, 40)]
+    await append(store, [told[0], told[3]])
+
+    await store.record_lost([10, 40])
+    before = await store.lost()
+    await store.record_lost([10, 20, 30, 40])
+    await store.record_lost([20, 30])
+
+    assert before == []
+    assert await store.lost() == [Lost(19, 31)]
+
+
+async def test_ranges_of_lost_ids_are_bounded(store, monkeypatch):
+    """The oldest go."""
+    monkeypatch.setattr("hub.store.sqlite_lanes.LOST_RANGES", 2)
+    for number in (10, 20, 30):
+        await store.record_lost([number])
+
+    assert await store.lost() == [Lost(19, 21), Lost(29, 31)]
+
+
 async def test_a_reserved_mark_survives_a_restart(store, open_store):
     """No id up to it is ever given again, and it never goes back."""
     await store.open_lane(0, queued=False)
@@ -193,6 +217,34 @@ async def test_activity_never_goes_back(store):
     await store.transact(lambda tx: tx.touch([(late.id, 6_000), (late.id, 5_500)]))
     assert await store.overdue(66_000) == []
     assert [late] == await store.overdue(66_001)
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_open_commands_are_counted_by_device(store, answered):
+    """Answered ones and expired ones do not count; what never expires is no end to wait for."""
+    lamp, fan, door = [await add_device(store, guid) for guid in ("lamp", "fan", "door")]
+    asked = [command(lamp), command(lamp, lifetime_s=60), command(lamp, lifetime_s=30), command(lamp, lifetime_s=1)]
+    await append(store, [*asked, command(fan)])
+    if answered:
+        await store.write([Amend(lamp.id, "lamp", asked[2].id, CommandPatch({}))])
+
+    at_ms = asked[3].expires_ms()
+    counts = await store.open_commands([lamp.id, fan.id, door.id], at_ms=at_ms, most=10)
+
+    ends = [asked[1].expires_ms()] if answered else [asked[2].expires_ms()]
+    assert counts == {
+        lamp.id: OpenCommands(2 if answered else 3, *ends),
+        fan.id: OpenCommands(1),
+        door.id: OpenCommands(0),
+    }
+
+
+async def test_counting_open_commands_ends_at_its_limit(store):
+    """However many there are, only so many are looked at."""
+    lamp = await add_device(store)
+    await append(store, [command(lamp) for _ in range(20)])
+
+    assert await store.open_commands([lamp.id], at_ms=0, most=5) == {lamp.id: OpenCommands(5)}
 
 
 async def test_forgotten_activity_is_not_checked(store):

@@ -5,9 +5,9 @@ import pytest
 from hub.store import Change
 from protocol.entities import EquipmentState
 from protocol.errors import Conflict
-from protocol.names import UserRole, UserStatus
+from protocol.names import Kind, UserRole, UserStatus
 from protocol.requests import SaveEquipment
-from tests.store.world import add_device, add_user, insert_device
+from tests.store.world import add_device, add_user, append, command, insert_device, notification, read
 
 # --- users ------------------------------------------------------------------------------------------------------------
 
@@ -209,6 +209,25 @@ async def test_a_device_is_found_with_network_and_class(store):
     assert await store.find_device("Lamp") is None
 
 
+async def test_many_devices_are_found_at_once(store):
+    """Each with its own network, all with the one object of their class; who is not there is left out."""
+    devices = [await add_device(store, guid, network=place) for guid, place in (("a", "x"), ("b", "y"), ("c", None))]
+    await store.transact(
+        lambda tx: tx.replace_equipment(devices[0].device_class.id, [SaveEquipment("n", "c", "t", {"x": [1]})])
+    )
+
+    found = {record.device.guid: record.device for record in await store.find_devices(["a", "c", "b", "d", "A"])}
+
+    assert found == {guid: await store.transact(lambda tx, guid=guid: tx.device(guid)) for guid in "abc"}
+    assert found["a"].device_class.equipment[0].data == {"x": [1]}
+    assert found["a"].device_class is found["b"].device_class is found["c"].device_class
+
+
+async def test_nobody_is_found_when_nobody_is_asked_for(store):
+    """An empty question has an empty answer."""
+    assert await store.find_devices([]) == []
+
+
 async def test_a_device_key_is_recognised_and_never_stored(store, tmp_path):
     """Only its keyed hash is kept."""
     lamp = await add_device(store, key="open sesame")
@@ -277,6 +296,18 @@ async def test_a_device_goes_with_what_hangs_on_it(store):
         return gone, states, tx.user(alice.id).linked_devices
 
     assert ((True, False), (0, 1), {"door"}) == await store.transact(work)
+
+
+async def test_messages_of_devices_can_go_little_by_little(store):
+    """Notifications and commands of the devices that are named, so many at once, and no other device's."""
+    lamp, door = await add_device(store), await add_device(store, "door")
+    await append(store, [notification(lamp), notification(door), notification(lamp)])
+    await append(store, [command(lamp), command(door)])
+
+    gone = [await store.transact(lambda tx: tx.delete_messages([lamp.id], limit=2)) for _ in range(3)]
+
+    assert gone == [2, 1, 0]
+    assert {"door"} == {message.device_guid for kind in Kind for message in await read(store, kind)}
 
 
 async def test_the_state_of_a_piece_is_replaced(store):

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hub.store import REPLAY_PAGE, Amend, LogQuery, Reach
-from hub.store.sqlite_read import IDS_BEGIN_MS, read_page
-from protocol.messages import CommandPatch
+from hub.store.sqlite_read import read_page
+from protocol.messages import IDS_BEGIN_US, CommandPatch
 from protocol.names import Kind
 from tests.builders import EARLIER_MS
 from tests.store.world import add_device, append, command, insert_device, notification, pages, read
@@ -109,8 +109,8 @@ async def test_a_timestamp_is_strict_and_a_millisecond_is_exact(store):
 async def test_a_timestamp_ahead_of_its_id_is_found(store):
     """A busy device's timestamps run ahead of the clock by up to ten seconds; its ids do not."""
     lamp = await add_device(store)
-    now_ms = IDS_BEGIN_MS + 10**9
-    ahead = notification(lamp, id=(now_ms - IDS_BEGIN_MS) * 1_000, timestamp_ms=now_ms + 10_000)
+    now_ms = IDS_BEGIN_US // 1_000 + 10**9
+    ahead = notification(lamp, id=now_ms * 1_000 - IDS_BEGIN_US, timestamp_ms=now_ms + 10_000)
     await append(store, [ahead])
 
     assert [ahead] == await read(store, newer_than_ms=now_ms + 9_999)

@@ -1,11 +1,13 @@
 """Readers that are too slow: what they cost, what becomes of them, and that nobody else notices."""
 
 import asyncio
+import socket
 
 import pytest
 
 from tests.edge_client import TEXT, message
 from tests.waiting import until
+from tests.web.metrics import limits_reached
 
 KIB = 1024
 OUTBOX = 128 * KIB
@@ -43,6 +45,14 @@ def numbers(found):
     return [push["notification"]["parameters"]["n"] for push in found]
 
 
+async def tight(start, **chosen):
+    """A hub whose kernel keeps next to nothing for its peers, so that the hub has to."""
+    world = await start(**chosen)
+    listening = world.hub._server.servers[0].sockets[0]
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
+    return world
+
+
 def only_connection(world, wire_count):
     """The newest connection of the hub."""
     assert len(world.hub.gateway) == wire_count
@@ -51,8 +61,7 @@ def only_connection(world, wire_count):
 
 def unsent(world, connection):
     """Bytes that the hub keeps for a connection, in its outbox and in the transport."""
-    socket = world.hub.gateway._sockets[connection]
-    return len(connection.outbox) + socket._transport.get_write_buffer_size()
+    return world.hub.gateway._sockets[connection].unsent
 
 
 # --- disconnect -------------------------------------------------------------------------------------------------------
@@ -100,7 +109,7 @@ async def test_a_reader_that_comes_back_in_time_learns_why_it_was_closed(start, 
 
 
 async def test_a_reader_without_progress_is_closed_at_its_deadline(start, wires):
-    """Also when its outbox is not full: a byte may wait so long and no longer."""
+    """Also when its outbox is not full: nothing has moved for so long."""
     world = await start(write_wait_s=0.3, close_wait_s=0.3)
     device, slow = await wires.device(world), await wires.dashboard(world, receive_bytes=SMALL)
     await slow.succeed("notification/subscribe")
@@ -117,11 +126,27 @@ async def test_a_reader_without_progress_is_closed_at_its_deadline(start, wires)
 
     await until(closed)
     assert len(world.hub.gateway) == 1
+    assert await limits_reached(world, wires) == {"write-wait-s": 1}
+
+
+async def test_a_reader_that_moves_but_never_catches_up_is_closed(start, wires):
+    """A byte now and then is progress, but the oldest one may wait only so long."""
+    world = await tight(start, write_wait_s=60, outbox_wait_s=0.6, close_wait_s=0.3)
+    device, slow = await wires.device(world), await wires.dashboard(world, receive_bytes=SMALL)
+    await slow.succeed("notification/subscribe")
+    await insert(device, 40, size=20_000)
+
+    async def closed():
+        await slow.read_some(500)
+        return world.hub.edge.counters.closes[4008]
+
+    await until(closed)
+    assert await limits_reached(world, wires) == {"outbox-wait-s": 1}
 
 
 async def test_a_slow_but_steady_reader_is_left_alone(start, wires):
     """Who makes progress all the time is served to the end, however small its steps."""
-    world = await start(write_wait_s=0.5)
+    world = await start(write_wait_s=0.5, outbox_wait_s=5.0)
     device, slow = await wires.device(world), await wires.dashboard(world, receive_bytes=SMALL)
     await slow.succeed("notification/subscribe")
     await insert(device, 40, size=20_000)
@@ -196,8 +221,9 @@ async def test_the_latest_of_each_device_and_name_gets_through(start, wires):
 
 
 @pytest.mark.parametrize("overflow", ["drop-oldest", "disconnect"])
-async def test_who_reads_loses_nothing(world, wires, overflow):
+async def test_who_reads_loses_nothing(start, wires, overflow):
     """A policy for slow readers is nothing to a quick one, even when much comes at once."""
+    world = await start(connections_per_device=0)
     devices = [await wires.device(world) for _ in range(4)]
     wire = await wires.dashboard(world, EXTENDED)
     await wire.succeed("notification/subscribe", overflow=overflow)

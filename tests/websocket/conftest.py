@@ -13,13 +13,16 @@ from hub.store import Store
 from tests.websocket.peer import Peer
 from tests.websocket.world import Secrets, fill
 
+IN_A_HURRY = {"accepts_per_s": 0.0, "accepts_per_key_per_s": 0.0}
+"""Tests connect as fast as they can, with the same few keys; those of these limits set them."""
+
 PEPPER = "a pepper that only tests ever use"
 
 
 def settings_for(directory: Path, **chosen: Any) -> Settings:
     """Settings on a database in this directory; a free port, and no time wasted at the end."""
     basic = {"port": 0, "database_url": f"sqlite:///{directory / 'hub.db'}", "pepper": PEPPER, "drain_s": 0.0}
-    return Settings(**{**basic, **chosen})
+    return Settings(**{**basic, **IN_A_HURRY, **chosen})
 
 
 @asynccontextmanager

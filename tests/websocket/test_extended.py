@@ -467,7 +467,8 @@ async def flooded(world: World, overflow: str) -> tuple[Peer, str, list[int]]:
 @pytest.fixture
 async def small_world(start_hub) -> World:
     """A hub with small outboxes that waits long before it gives a reader up."""
-    return await start_hub(DATA, outbox_bytes=256 * 1024, outbox_wait_s=WAIT_S * 6, write_wait_s=WAIT_S * 6)
+    patient = {"outbox_wait_s": WAIT_S * 6, "write_wait_s": WAIT_S * 6}
+    return await start_hub(DATA, outbox_bytes=256 * 1024, message_bytes_per_s=0, **patient)
 
 
 @pytest.mark.slow
