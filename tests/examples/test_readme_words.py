@@ -191,7 +191,8 @@ def limits(of):
         "connections": "80 % of the file descriptors, at most 16,000",
         "connections of an address, a user, a device": f"{of.connections_per_address:,}, {of.connections_per_user:,}, "
         f"{of.connections_per_device}",
-        "handshakes": f"{of.accepts_per_s:g}/s; {of.accepts_per_key_per_s:g}/s per key, {of.accept_burst_per_key} at once",
+        "handshakes": f"{of.accepts_per_s:g}/s; {of.accepts_per_key_per_s:g}/s per key, "
+        f"{of.accept_burst_per_key} at once",
         "messages of a socket": f"{of.messages_per_s:,}/s, {of.message_burst:,} at once, "
         f"{of.message_bytes_per_s // MIB} MiB/s",
         "bytes waiting for all sockets": "25 % of RAM, at most 512 MiB",
