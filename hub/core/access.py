@@ -112,7 +112,7 @@ class Access:
 NO_ACCESS = Access()
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Principal:
     """Who is asking: a user, a user through a key, a device, or nobody.
 

@@ -5,7 +5,6 @@ out. Then :meth:`Connection.succeed` or :meth:`Connection.refuse` each exchange,
 order in which the requests came in, because clients pipeline.
 """
 
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +66,27 @@ class Connection:
         base_url: scheme, host and context path that the handshake used, for URLs in answers.
     """
 
+    # Slots, and a list where a deque would be natural: a deque takes 600 bytes, a dictionary 700, of each idle socket.
+    __slots__ = (
+        "__weakref__",
+        "_anonymous_requests",
+        "_farewell",
+        "_open",
+        "_tally",
+        "base_url",
+        "closing",
+        "codec",
+        "endpoint",
+        "extended",
+        "limits",
+        "listening",
+        "may_notify",
+        "outbox",
+        "peer",
+        "principal",
+        "subscriptions",
+    )
+
     def __init__(
         self,
         *,
@@ -93,7 +113,7 @@ class Connection:
         self.closing: tuple[CloseCode, str] | None = None
         self._farewell: dict[str, Any] | None = None
         self._anonymous_requests = 0
-        self._open: deque[Exchange] = deque()
+        self._open: list[Exchange] = []
 
     def __repr__(self) -> str:
         return (
@@ -187,7 +207,7 @@ class Connection:
         payload = self.codec.encode(members)
         exchange.answer = header(self.codec.opcode, len(payload)) + payload
         while self._open and (answer := self._open[0].answer) is not None:
-            self._open.popleft()
+            del self._open[0]
             self.outbox.offer(answer)
 
     # --- subscriptions

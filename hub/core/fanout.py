@@ -99,6 +99,11 @@ class FanOut:
         if published:
             self._offer(subscription, self._segments(published, subscription), len(published))
 
+    @property
+    def has_deferred(self) -> bool:
+        """Whether overflow policies have queued anything at all."""
+        return bool(self._deferred)
+
     def deferred_to(self, connection: "Connection") -> bool:
         """Whether overflow policies have queued something for this connection."""
         return connection in self._deferred

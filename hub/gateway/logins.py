@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from hub.core.access import Peer, Principal, device_principal, key_principal, user_principal
 from hub.core.throttle import LoginThrottle
@@ -32,6 +33,7 @@ class Logins:
         # rest is told to come back.
         self._pool = ThreadPoolExecutor(policy.password_workers, thread_name_prefix="password")
         self._queued = 0
+        self._of_keys: WeakValueDictionary[tuple[int, Peer], Principal] = WeakValueDictionary()
         self._slots = asyncio.Semaphore(policy.password_workers)
         self._counting = asyncio.Lock()
 
@@ -145,7 +147,15 @@ class Logins:
         if record is None or record.key.expired(now_ms) or not record.owner.is_active:
             raise BAD_CREDENTIALS.error()
         key = await self._prolonged(record.key, record.owner, now_ms)
-        return key_principal(key, record.owner, peer)
+        return self._shared_principal(key, record.owner, peer)
+
+    def _shared_principal(self, key: AccessKey, owner: User, peer: Peer) -> Principal:
+        """The principal of a key at a place; connections that are the same in this share one, and its access."""
+        place = key.id, peer
+        known = self._of_keys.get(place)
+        if known is None or known.key != key or known.user != owner:
+            known = self._of_keys[place] = key_principal(key, owner, peer)
+        return known
 
     async def _prolonged(self, key: AccessKey, owner: User, now_ms: int) -> AccessKey:
         timeout_ms = self._gateway.setting("session.timeout", self._gateway.policy.session_timeout_ms)

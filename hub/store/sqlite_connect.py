@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,13 +39,25 @@ def connect_writer(path: Path, *, busy_timeout_s: float) -> sqlite3.Connection:
         raise CannotOpen(f"the database {path} cannot be opened: {exc.strerror}") from exc
     connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None)
     with _naming(path):
-        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        mode = _write_ahead(connection, busy_timeout_s)
         if mode != "wal":
             raise CannotOpen(f"the database {path} is in a place where SQLite cannot keep a write-ahead log")
         connection.execute("PRAGMA synchronous = FULL")  # a commit that was answered survives a power cut
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
         connection.execute("PRAGMA cache_size = -16384")
     return connection
+
+
+def _write_ahead(connection: sqlite3.Connection, busy_timeout_s: float) -> str:
+    """Turn the write-ahead log on. Two that do so at once: SQLite refuses one at once, whatever its timeout says."""
+    deadline_s = time.monotonic() + busy_timeout_s
+    while True:
+        try:
+            return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline_s:
+                raise
+            time.sleep(0.02)  # in the writer's own thread
 
 
 def connect_reader(path: Path, *, busy_timeout_s: float) -> sqlite3.Connection:

@@ -14,6 +14,18 @@ from hub.web.edge import Edge
 from hub.web.upgrade import Upgrade
 
 
+class Deadline:
+    """What the timer wheel keeps in place of a protocol, so that one which became a WebSocket is freed at once."""
+
+    __slots__ = ("of",)
+
+    def __init__(self, of: "HttpProtocol") -> None:
+        self.of: HttpProtocol | None = of
+
+    def tick(self, now_s: float) -> float | None:
+        return None if self.of is None else self.of.tick(now_s)
+
+
 class HttpProtocol(HttpToolsProtocol):
     """One HTTP connection. uvicorn waits for headers without end; this does not, and it takes only so many of them."""
 
@@ -31,6 +43,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0
         self._since_s = edge.wheel.now_s
+        self._deadline = Deadline(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
@@ -42,7 +55,11 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(503, text, retry_after_s=retry_after_s())
             edge.log.warning("refused a connection", source="all", limit="connections", value=edge.limits.connections)
             return
-        edge.wheel.add(self, edge.limits.handshake_s)
+        edge.wheel.add(self._deadline, edge.limits.handshake_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.of = None
+        super().connection_lost(exc)
 
     def tick(self, now_s: float) -> float | None:
         """Close a connection whose request does not come to its end."""
@@ -138,4 +155,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.connections.discard(self)
         upgrade = Upgrade(self._edge, self.transport)
         self.transport.set_protocol(upgrade)
+        # The parser and this protocol know each other: left so, each WebSocket would keep both until a collection.
+        self._deadline.of = None
+        self.parser = None  # type: ignore[assignment] # as uvicorn does when a connection is lost
         upgrade.open(b"\r\n".join(lines) + b"\r\n\r\n", rest)

@@ -35,6 +35,11 @@ GOODBYES_S = 1.0
 """How long it then waits for the close frames of peers that have not answered theirs."""
 
 
+LISTEN_BACKLOG = 4_096
+"""Connections that the kernel keeps until they are accepted, if its own limit allows. With the event loop's 100 a storm
+of connections lost its first packets, and waited a second or three to send them again."""
+
+
 class Server(uvicorn.Server):
     """One listening port.
 
@@ -78,7 +83,9 @@ class Server(uvicorn.Server):
         make = partial(HttpProtocol, self._edge, self.config, self.server_state, {})
         deadline_s = self._edge.limits.handshake_s if self.config.ssl is not None else None
         self.servers = [
-            await loop.create_server(make, sock=one, ssl=self.config.ssl, ssl_handshake_timeout=deadline_s)
+            await loop.create_server(
+                make, sock=one, backlog=LISTEN_BACKLOG, ssl=self.config.ssl, ssl_handshake_timeout=deadline_s
+            )
             for one in sockets or []
         ]
         self.started = True

@@ -145,6 +145,8 @@ class Upgrade(asyncio.Protocol):
         )
         socket = Socket(edge, self._transport, connection, protocol if protocol.extensions else None)
         self._transport.set_protocol(socket)
+        if not protocol.extensions:
+            vars(protocol).clear()  # Its parts know it: left so, each would be kept until a collection.
         edge.counters.accepted += 1
         edge.gateway.connect(connection, socket)
         if principal is not None:

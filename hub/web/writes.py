@@ -50,7 +50,7 @@ class Writes:
         writers: list[Writer] = []
         fds: list[int] = []
         payloads: list[bytes] = []
-        deferred_to = self._fan_out.deferred_to
+        deferred_to, some_deferred = self._fan_out.deferred_to, self._fan_out.has_deferred
         for connection in visits:
             # This loop runs once per socket and turn. A descriptor is good only while its transport is open, and
             # bytes must not overtake those that the transport holds; nothing runs between these questions and the call.
@@ -63,7 +63,7 @@ class Writes:
                 or connection.closing is not None
                 or transport.is_closing()
                 or transport.get_write_buffer_size()
-                or deferred_to(connection)
+                or (some_deferred and deferred_to(connection))
             ):
                 left.append(connection)
                 continue
