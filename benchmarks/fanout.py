@@ -29,8 +29,8 @@ def subscribed(
     *,
     codec: Codec = JSON,
     clauses: tuple[Clause, ...] = (EVERYTHING,),
-    guid: str | None = None,
-    name: str | None = None,
+    guids: frozenset[str] | None = None,
+    names: frozenset[str] | None = None,
 ) -> Connection:
     limits = ConnectionLimits(outbox_bytes=1 << 30)
     connection = Connection(endpoint=Endpoint.CLIENT, codec=codec, limits=limits)
@@ -40,8 +40,8 @@ def subscribed(
         connection,
         principal=Principal(Role.ADMIN),
         clauses=clauses,
-        guids=None if guid is None else frozenset((guid,)),
-        names=None if name is None else frozenset((name,)),
+        guids=guids,
+        names=names,
     )
     fan_out.subscribe(subscription)
     return connection
@@ -89,12 +89,21 @@ def different_filters(subscribers: int, *, seconds: float) -> dict[str, float]:
     """Everybody with a name filter and a device of their own; a turn has a message for each of them."""
     fan_out = FanOut()
     for number in range(subscribers):
-        subscribed(fan_out, number, guid=f"dev-{number}", name=f"name-{number}")
+        subscribed(fan_out, number, guids=frozenset((f"dev-{number}",)), names=frozenset((f"name-{number}",)))
     return measure(
         fan_out,
         lambda turn: [message(turn * subscribers + i, guid=f"dev-{i}", name=f"name-{i}") for i in range(subscribers)],
         seconds=seconds,
     )
+
+
+def overlapping_filters(subscribers: int, in_flight: int, *, seconds: float) -> dict[str, float]:
+    """Everybody with filters that nobody else has, and all of them let the same messages through."""
+    fan_out = FanOut()
+    for number in range(subscribers):
+        names = frozenset(("temperature", f"name-{number}"))
+        subscribed(fan_out, number, guids=frozenset(("dev-1", f"dev-{number}")), names=names)
+    return measure(fan_out, lambda turn: [message(turn * 64 + i) for i in range(in_flight)], seconds=seconds)
 
 
 def main() -> None:
@@ -110,6 +119,9 @@ def main() -> None:
     }
     results["two networks, 16 a turn, json"] = two_networks(n, 16, seconds=seconds)
     results["different filters and devices, json"] = different_filters(n, seconds=seconds)
+    for in_flight in (1, 16):
+        case = f"own filters, same messages, {in_flight} a turn, json"
+        results[case] = overlapping_filters(n, in_flight, seconds=seconds)
     about = {"benchmark": "fanout", "subscribers": n, "python": platform.python_version()}
     print(json.dumps({**about, "results": results}, indent=2))
 

@@ -627,3 +627,36 @@ def test_sifting_looks_at_conditions_too():
     fan_out.take_ready()
 
     assert ids(ours.connection) == [here.id]
+
+
+# --- the same conditions ----------------------------------------------------------------------------------------------
+
+
+@codecs
+def test_subscribers_under_the_same_conditions_get_the_same_and_others_what_they_may(codec):
+    """Who shares bucket and conditions shares bytes; who has other conditions there is asked apart."""
+    fan_out, one, two, other = FanOut(), connection(codec), connection(codec), connection(codec)
+    for to, network in ((one, 1), (two, 1), (other, 2)):
+        subscribed(fan_out, to, Clause(networks=frozenset((network,))), guids=frozenset(("lamp",)))
+    watts = notification("lamp"), notification("lamp")
+
+    publish(fan_out, *watts, network_id=1)
+    ready = fan_out.take_ready()
+
+    assert set(ready) == {one, two}
+    assert ids(one) == ids(two) == [message.id for message in watts]
+    assert ids(other) == []
+
+
+def test_whether_anything_is_deferred_is_known_without_asking_for_each_connection():
+    """An overflow policy that has queued something shows, until it is taken."""
+    fan_out, here = FanOut(), connection()
+    subscribed(fan_out, here, overflow=Overflow.LATEST)
+    assert not fan_out.has_deferred
+
+    publish(fan_out, notification())
+    fan_out.take_ready()
+    assert fan_out.has_deferred
+
+    list(fan_out.take_deferred(here, 10_000))
+    assert not fan_out.has_deferred
