@@ -44,7 +44,7 @@ def test_a_server_that_spoils_messages_is_found_out(watching, fault, wrong):
             rate=203.0,
             duration_s=0.5,
             warmup_s=0.1,
-            drain_s=0.3,
+            drain_s=3.0,  # a busy machine delivers late, which is no loss
         )
         result = run(plan, watching, entities=Nothing())
 
