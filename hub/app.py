@@ -81,7 +81,7 @@ class Hub:
             proxies=Proxies(settings.trusted_proxies),
             deflate=settings.deflate,
             public_url=settings.public_url,
-            send_each=compiled(),
+            send=compiled(),
         )
         self._server: Server | None = None
         self._task: asyncio.Task[None] | None = None

@@ -62,6 +62,8 @@ class Connection:
     Attributes:
         extended: whether the client asked for more than DeviceHive's wire.
         may_notify: who was last found to be allowed to insert notifications for which device, and how that was named.
+        line: the number by which its socket is written to together with others; what it means is for whoever does so.
+            -1: it cannot be. Set before the first subscription, and never changed.
         closing: the code to close with, once something has decided so; the socket acts on it.
         base_url: scheme, host and context path that the handshake used, for URLs in answers.
     """
@@ -79,6 +81,7 @@ class Connection:
         "endpoint",
         "extended",
         "limits",
+        "line",
         "listening",
         "may_notify",
         "outbox",
@@ -107,6 +110,7 @@ class Connection:
         self._tally = tally if tally is not None else Tally()
         self.principal: Principal = ANONYMOUS
         self.outbox = Outbox(limits.outbox_bytes)
+        self.line = -1
         self.subscriptions: dict[str, Subscription] = {}
         self.listening: dict[int, None] = {}
         self.may_notify: tuple[Principal, str | None, Device] | None = None

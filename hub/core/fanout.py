@@ -10,6 +10,9 @@ something to write. Everything expensive happens once per turn and group, not on
   subscribers of a bucket share the list ``[header, body + header, body + header, …, body]``, and one call of
   ``head.join(segments)`` makes a subscriber's bytes for the whole turn.
 
+* Subscriptions that are the only one of their connection stand in the bucket's **audience**: segments and heads are
+  handed out as they are (:meth:`FanOut.take_shares`) for whoever can write them to many sockets at once.
+
 Subscriptions that one bucket cannot describe (several buckets, a condition, a replay in progress, stale access, an
 overflow policy) take a longer way round in :meth:`FanOut._deliver_special`; it costs them alone.
 """
@@ -18,6 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hub.core.access import Clause
+from hub.core.audience import TOGETHER_FROM, Share
 from hub.core.index import Bucket, Index, Topic, drop_bucket, find_bucket
 from hub.core.subscription import Published, Subscription
 from protocol.codecs import CODECS
@@ -45,10 +49,12 @@ class FanOut:
     Args:
         hold_bytes: how much the subscriptions of a connection may hold back, and how much their overflow policies may
             queue, all together, before they drop.
+        together_from: audiences of fewer subscribers than this are served one by one.
     """
 
-    def __init__(self, *, hold_bytes: int = 262_144) -> None:
+    def __init__(self, *, hold_bytes: int = 262_144, together_from: int = TOGETHER_FROM) -> None:
         self._hold_bytes = hold_bytes
+        self._together_from = together_from
         self._indexes = {kind: Index() for kind in Kind}
         self._touched: list[Bucket] = []
         self._updates: list[tuple[Connection, Command]] = []
@@ -67,11 +73,18 @@ class FanOut:
         """Route to a subscription from now on. Messages of this turn that came before it do not reach it."""
         self.settle()
         subscription.position = self.position
+        for other in subscription.connection.subscriptions.values():
+            if other.seat >= 0 and other is not subscription:
+                self._leave_audience(other)
         self._place(subscription)
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Stop routing to a subscription; also what this turn has collected for it is dropped. Idempotent."""
         self._remove(subscription)
+        if len(subscription.connection.subscriptions) == 1:
+            [last] = subscription.connection.subscriptions.values()
+            if last.buckets and last is not subscription:
+                self.reroute(last)  # It may stand in an audience now.
         deferred = self._deferred.get(subscription.connection)
         if deferred is not None:
             deferred.pop(subscription, None)
@@ -184,6 +197,10 @@ class FanOut:
 
     def settle(self) -> None:
         """Give what this turn has collected to its subscriptions now: before deciding by what one of them holds."""
+        self._settle(None)
+
+    def _settle(self, shares: list[Share] | None) -> None:
+        """Deliver, and leave what audiences get to the caller if there is a list for it."""
         if self._updates:
             self._deliver_updates()
         if self._touched:
@@ -191,6 +208,7 @@ class FanOut:
             special: dict[Subscription, list[Bucket]] = {}
             for bucket in touched:
                 self._deliver_plain(bucket)
+                self._deliver_to_audiences(bucket, shares)
                 for subscription in bucket.special:
                     special.setdefault(subscription, []).append(bucket)
             if special:
@@ -201,6 +219,16 @@ class FanOut:
             self._simplify()
 
     # --- asked by the gateway
+
+    def take_shares(self) -> list[Share]:
+        """Move everything that this turn has collected into outboxes, except what whole audiences get.
+
+        For a caller that writes that to many sockets at once, in this turn and before anything else is fed in. What a
+        socket does not take has to go through its outbox. Ask :meth:`take_ready` for the others.
+        """
+        shares: list[Share] = []
+        self._settle(shares)
+        return shares
 
     def take_ready(self) -> "list[Connection]":
         """Move everything that this turn has collected into outboxes.
@@ -245,10 +273,25 @@ class FanOut:
         subscription.buckets = tuple(routes)
         plain = len(routes) == 1 and subscription.is_plain and not subscription.sifts and not any(routes.values())
         for bucket, conditions in routes.items():
-            if plain:
+            if plain and self._in_audience(subscription, bucket):
+                bucket.audience(subscription.codec).add(subscription)
+            elif plain:
                 bucket.plain[subscription.codec][subscription] = None
             else:
                 bucket.special[subscription] = tuple(conditions or ())
+
+    def _in_audience(self, subscription: Subscription, bucket: Bucket) -> bool:
+        """Whether all that its connection can get in a turn is what this bucket gives it."""
+        connection = subscription.connection
+        if connection.line < 0 or len(connection.subscriptions) != 1 or subscription.id not in connection.subscriptions:
+            return False
+        return bucket.audience(subscription.codec).takes(subscription)
+
+    def _leave_audience(self, subscription: Subscription) -> None:
+        """It is not the only subscription of its connection any more."""
+        [bucket] = subscription.buckets
+        bucket.audience(subscription.codec).remove(subscription)
+        bucket.plain[subscription.codec][subscription] = None
 
     def _routes(self, subscription: Subscription) -> Iterator[Route]:
         """Where a subscription has to stand so that each clause's messages find it, with what is left to check."""
@@ -271,6 +314,8 @@ class FanOut:
 
     def _remove(self, subscription: Subscription) -> None:
         for bucket in subscription.buckets:
+            if subscription.seat >= 0:
+                bucket.audience(subscription.codec).remove(subscription)
             bucket.plain[subscription.codec].pop(subscription, None)
             bucket.special.pop(subscription, None)
             if bucket.is_empty:
@@ -298,6 +343,20 @@ class FanOut:
                 if connection.outbox.offer(subscription.head.join(segments)):
                     self._ready.append(connection)
             self.deliveries += len(turn) * len(subscriptions)
+
+    def _deliver_to_audiences(self, bucket: Bucket, shares: list[Share] | None) -> None:
+        for audience in bucket.audiences:
+            if not audience:
+                continue
+            first, count = audience.subscriptions[0], len(bucket.turn)
+            segments = self._segments(bucket.turn, first)
+            size = sum(map(len, segments)) + count * len(first.head)
+            if shares is not None and len(audience) >= self._together_from and size <= first.connection.outbox.limit:
+                shares.append(Share(audience, len(audience), segments))
+                self.deliveries += count * len(audience)
+            else:
+                for subscription in audience.subscriptions:
+                    self._offer(subscription, segments, count)
 
     def _deliver_special(self, special: dict[Subscription, list[Bucket]]) -> None:
         merged: dict[Way, list[Published]] = {}

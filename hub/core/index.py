@@ -1,6 +1,7 @@
 """The index of subscriptions: topics, and the buckets of subscribers that stand in them."""
 
 from hub.core.access import Clause
+from hub.core.audience import Audience
 from hub.core.subscription import Published, Subscription
 from protocol.codecs import CODECS
 
@@ -8,12 +9,13 @@ from protocol.codecs import CODECS
 class Bucket:
     """All subscribers of one topic and name (or of every name), and what they get this turn."""
 
-    __slots__ = ("index", "key", "name", "plain", "special", "turn")
+    __slots__ = ("audiences", "index", "key", "name", "plain", "special", "turn")
 
     def __init__(self, index: "dict[object, Topic]", key: object, name: str | None) -> None:
         self.index = index
         self.key = key
         self.name = name
+        self.audiences: list[Audience | None] = [None] * len(CODECS)
         self.plain: tuple[dict[Subscription, None], ...] = tuple({} for _ in CODECS)
         self.special: dict[Subscription, tuple[Clause, ...]] = {}
         self.turn: list[Published] = []
@@ -23,7 +25,14 @@ class Bucket:
 
     @property
     def is_empty(self) -> bool:
-        return not self.special and not any(self.plain)
+        return not self.special and not any(self.plain) and not any(self.audiences)
+
+    def audience(self, codec: int) -> Audience:
+        """The audience of this codec, made when it is not there yet."""
+        audience = self.audiences[codec]
+        if audience is None:
+            audience = self.audiences[codec] = Audience()
+        return audience
 
 
 class Topic:

@@ -59,6 +59,7 @@ class Subscription:
         overrun: more was held than allowed, and dropped; read the log again.
         sifts: it stands where every name comes by, and picks its own.
         position: the id of the newest message that had been published when it was registered.
+        seat: its place in the audience of its bucket; -1: it stands in none.
         skip: ids that a replay has already sent and that are still to be published here.
         dropped: messages that the overflow policy has dropped since the last push.
     """
@@ -83,6 +84,7 @@ class Subscription:
         "overrun",
         "position",
         "principal",
+        "seat",
         "sifts",
         "skip",
     )
@@ -116,6 +118,7 @@ class Subscription:
         self.held_size = 0
         self.overrun = False
         self.position = 0
+        self.seat = -1
         self.sifts = False
         self.skip: set[int] | None = None
         self.dropped = 0

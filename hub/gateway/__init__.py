@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from hub.bus import Bundle, Bus, Placed
 from hub.core.access import Principal
+from hub.core.audience import Share
 from hub.core.connection import Connection
 from hub.core.fanout import FanOut
 from hub.core.limits import Tally
@@ -40,7 +41,7 @@ from protocol.requests import Subscribe
 
 log = logging.getLogger("hub")
 
-WriteTogether = Callable[[Iterable[Connection], Mapping[Connection, Any]], Iterable[Connection]]
+WriteTogether = Callable[[dict[Connection, None], Mapping[Connection, Any], Sequence[Share]], Iterable[Connection]]
 
 __all__ = ["Gateway", "Policy", "Socket", "Stamps", "system_clock_us"]
 
@@ -254,12 +255,13 @@ class Gateway:
         """The end of a turn: every socket that has something is written to, once."""
         self._armed = False
         visits, self._visits = self._visits, {}
+        shares = self.fan_out.take_shares() if self.write_together is not None else ()
         for connection in self.fan_out.take_ready():
             visits[connection] = None
         sockets = self._sockets
         left: Iterable[Connection] = visits
         if self.write_together is not None:
-            left = self.write_together(visits, sockets)
+            left = self.write_together(visits, sockets, shares)
         for connection in left:
             socket = sockets.get(connection)
             if socket is None:

@@ -1,2 +1,6 @@
-def send_each(fds: tuple[int, ...], payloads: tuple[bytes, ...]) -> list[tuple[int, int]]:
-    """Send each payload to its file descriptor without waiting; (index, bytes sent) of those not sent whole."""
+from array import array
+
+def send_each(fds: tuple[int, ...], payloads: tuple[bytes, ...]) -> list[tuple[int, int]]: ...
+def send_shared(
+    lines: array[int], heads: bytearray, count: int, open_lines: bytearray, segments: list[bytes]
+) -> list[tuple[int, int]]: ...

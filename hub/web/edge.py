@@ -17,7 +17,7 @@ from hub.gateway import Gateway
 from hub.logs import LogLimit
 from hub.web.addresses import Proxies
 from hub.web.wheel import Wheel
-from hub.web.writes import SendEach, Writes
+from hub.web.writes import Send, Writes
 from protocol.codecs import Codec, JsonCodec, MsgpackCodec
 
 
@@ -138,7 +138,7 @@ class Edge:
     Args:
         context_paths: the prefixes of ``/websocket/…``.
         public_url: scheme and host that peers are told; None: those that they asked for.
-        send_each: makes the writes of a turn in one call, see :mod:`hub.web.writes`.
+        send: makes the writes of a turn in one call, see :mod:`hub.web.writes`.
         allowed_origins: origins besides the own host from which a browser's stored Basic credentials count.
     """
 
@@ -153,7 +153,7 @@ class Edge:
         proxies: Proxies | None = None,
         deflate: bool = False,
         public_url: str | None = None,
-        send_each: SendEach | None = None,
+        send: Send | None = None,
     ) -> None:
         self.gateway = gateway
         self.limits = limits
@@ -175,8 +175,9 @@ class Edge:
             bytes_per_s=limits.message_bytes_per_s,
         )
         self._accepts = Pace(limits.accepts_per_s, limits.accept_burst)
-        if send_each is not None:
-            gateway.write_together = Writes(send_each, gateway.fan_out, count=self.count_writes)
+        self.writes = None if send is None else Writes(send, gateway.fan_out, count=self.count_writes)
+        """What writes to sockets together, where that is possible."""
+        gateway.write_together = self.writes
         self.turn_left = limits.messages_per_turn
         """How many more messages this turn of the loop takes in."""
         self._turn_counted = False

@@ -85,6 +85,8 @@ class Socket(asyncio.Protocol):
         self.transport = transport
         self.fd = plain_fd(transport)
         self.connection = connection
+        if edge.writes is not None:
+            connection.line = edge.writes.line(self)
         self._conversation: Conversation | LastAnswer | None = Conversation(
             edge.gateway,
             connection,
@@ -411,6 +413,8 @@ class Socket(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Write through the transport, which keeps what the kernel does not take at once."""
         self.transport.write(data)
+        if self._edge.writes is not None:
+            self._edge.writes.wait(self)
         if self._written_s != self._edge.wheel.now_s:
             # What the kernel did not take is looked for at the wheel's next step: no more than once per step.
             self._written_s = self._edge.wheel.now_s
@@ -686,6 +690,8 @@ class Socket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._edge.sockets.discard(self)
+        if self._edge.writes is not None:
+            self._edge.writes.end(self)
         self._edge.gateway.admission.depart(self.connection.peer.address)
         if self._closing_s is None:
             self._edge.counters.closes[1006] += 1

@@ -660,3 +660,90 @@ def test_whether_anything_is_deferred_is_known_without_asking_for_each_connectio
 
     list(fan_out.take_deferred(here, 10_000))
     assert not fan_out.has_deferred
+
+
+# --- audiences: what is written to many sockets at once ---------------------------------------------------------------
+
+
+def audience(fan_out: FanOut, count: int, **limits) -> list:
+    """Subscriptions, each the only one of a connection that can be written to together with others."""
+    made = []
+    for line in range(count):
+        here = limited(**limits)
+        here.line = line
+        made.append(subscribed(fan_out, here))
+    return made
+
+
+def test_what_an_audience_gets_is_handed_out_once():
+    """One share stands for all of them; no outbox is touched."""
+    fan_out = FanOut(together_from=3)
+    made = audience(fan_out, 3)
+    publish(fan_out, notification(), notification())
+
+    [share] = fan_out.take_shares()
+
+    assert fan_out.take_ready() == []
+    assert [len(one.connection.outbox) for one in made] == [0, 0, 0]
+    assert list(share.audience.lines) == [0, 1, 2]
+    assert {len(unframed(share.payload(seat))) for seat in range(share.seats)} == {2}
+    assert fan_out.deliveries == 6
+
+
+def test_a_small_audience_is_served_one_by_one():
+    """What they share is not worth preparing for a few."""
+    fan_out = FanOut(together_from=3)
+    first, second = audience(fan_out, 2)
+    publish(fan_out, notification())
+
+    assert fan_out.take_shares() == []
+    assert fan_out.take_ready() == [first.connection, second.connection]
+
+
+def test_what_no_outbox_would_hold_is_not_shared():
+    """A turn's messages that are more than may wait for a socket close it, as they do one by one."""
+    fan_out = FanOut(together_from=1)
+    [one] = audience(fan_out, 1, outbox_bytes=100)
+    publish(fan_out, notification())
+
+    assert fan_out.take_shares() == []
+    assert one.connection.outbox.overflowed
+
+
+def test_a_connection_with_two_subscriptions_is_in_no_audience():
+    """Both go through its outbox, so that it is written to once; alone again, the one left is shared again."""
+    fan_out = FanOut(together_from=1)
+    [one] = audience(fan_out, 1)
+    other = subscribed(fan_out, one.connection, kind=Kind.COMMAND)
+    publish(fan_out, notification(), command())
+
+    assert fan_out.take_shares() == []
+    assert len(ids(one.connection)) == 2
+
+    fan_out.take_ready()
+    del one.connection.subscriptions[one.id]
+    fan_out.unsubscribe(one)
+    publish(fan_out, notification(), command())
+    [share] = fan_out.take_shares()
+    assert share.audience.subscriptions == [other]
+
+
+def test_whoever_leaves_an_audience_leaves_the_others_their_heads():
+    """The last one takes the seat of the one that left."""
+    fan_out = FanOut(together_from=1)
+    first, *others = audience(fan_out, 4)
+    del first.connection.subscriptions[first.id]
+    fan_out.unsubscribe(first)
+    publish(fan_out, notification())
+
+    [share] = fan_out.take_shares()
+
+    shared = {share.audience.lines[seat]: share.payload(seat) for seat in range(share.seats)}
+    size = len(first.head)
+    heads = [bytes(share.audience.heads[seat * size : (seat + 1) * size]) for seat in range(share.seats)]
+    assert {one.connection.line: one.head in shared[one.connection.line] for one in others} == {
+        1: True,
+        2: True,
+        3: True,
+    }
+    assert heads == [one.head for one in share.audience.subscriptions]

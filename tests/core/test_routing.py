@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, rule
 
 from hub.core.access import Peer, key_principal, user_principal
+from hub.core.connection import Connection
 from hub.core.fanout import FanOut
 from hub.core.subscription import Subscription
 from protocol.codecs import CODECS
@@ -109,8 +110,11 @@ class Routing(RuleBasedStateMachine):
 
     @initialize()
     def start(self):
-        self.fan_out = FanOut(hold_bytes=HUGE)
-        self.connections = [connection(codec) for codec in CODECS for _ in range(2)]
+        self.fan_out = FanOut(hold_bytes=HUGE, together_from=1)
+        self.connections = [connection(codec) for codec in CODECS for _ in range(3)]
+        for line, here in enumerate(self.connections):
+            here.line = line if line % 3 else -1
+        self.asked: set[tuple[Connection, str]] = set()
         self.expected: dict[str, Expected] = {}
 
     def settle(self):
@@ -119,7 +123,7 @@ class Routing(RuleBasedStateMachine):
 
     @rule(
         target=live,
-        number=st.integers(0, 3),
+        number=st.integers(0, 5),
         kind=kinds,
         access=accesses,
         guids=st.none() | some(GUIDS).map(frozenset),
@@ -137,12 +141,17 @@ class Routing(RuleBasedStateMachine):
         )
         self.settle()
         self.fan_out.subscribe(ours)
+        self.asked.add((ours.connection, ours.id))
         self.expected[ours.id] = Expected(ours, access)
         return ours
 
     @rule(ours=consumes(live))
     def unsubscribe(self, ours):
+        del ours.connection.subscriptions[ours.id]
+        before = self.fan_out.deliveries
         self.fan_out.unsubscribe(ours)
+        if self.fan_out.deliveries != before:  # The connection's last one has changed its place.
+            self.settle()
         self.fan_out.unsubscribe(ours)
         expected = self.expected[ours.id]
         expected.collected.clear()
@@ -185,7 +194,17 @@ class Routing(RuleBasedStateMachine):
                     expected.collected.append((message, place))
 
     @rule()
-    def visit(self):
+    def visit_together(self):
+        """What audiences get is taken as it is; then the other sockets are visited."""
+        for share in self.fan_out.take_shares():
+            for seat in range(share.seats):
+                here = share.audience.subscriptions[seat].connection
+                assert share.audience.lines[seat] == here.line >= 0
+                assert here.outbox.offer(share.payload(seat)), "nothing else is for it in this turn"
+        self.visit(shared=True)
+
+    @rule()
+    def visit(self, shared=False):
         """Each socket takes what its outbox holds, and what overflow policies have queued for it."""
         ready = set(self.fan_out.take_ready())
         self.settle()
@@ -195,9 +214,9 @@ class Routing(RuleBasedStateMachine):
             needs_visit = here in ready or self.fan_out.deferred_to(here)
             here.outbox.offer_all(self.fan_out.take_deferred(here, HUGE))
             frames = received(here)
-            assert needs_visit or not frames, "a socket with something to write is visited"
+            assert needs_visit or shared or not frames, "a socket with something to write is visited"
             for frame in frames:
-                assert frame["subscriptionId"] in here.subscriptions, "nobody gets what belongs to another connection"
+                assert (here, frame["subscriptionId"]) in self.asked, "nobody gets what belongs to another connection"
                 got.setdefault(frame["subscriptionId"], []).append(shown(frame)["id"])
                 dropped[frame["subscriptionId"]] += frame.get("dropped", 0)
         for id_, expected in self.expected.items():
