@@ -51,6 +51,10 @@ class Codec(Protocol):
         """Write a response, or any frame that only one peer gets."""
         ...
 
+    def inserted(self, request_id: Any, notification: Notification) -> bytes:
+        """Write the response to an insert of a notification, the one that there are most of."""
+        ...
+
     def head(self, kind: Kind, subscription_id: str) -> bytes:
         """The beginning of every push on a subscription; as long as any other head of this kind."""
         ...
@@ -107,6 +111,20 @@ class JsonCodec:
 
     def encode(self, members: Mapping[str, Any]) -> bytes:
         return orjson.dumps(members)
+
+    def inserted(self, request_id: Any, notification: Notification) -> bytes:
+        # 0.9 µs, and 1.8 µs with dictionaries.
+        return (
+            b'{"action":"notification/insert","requestId":%b,"status":"success","notification":{"id":%d,'
+            b'"notification":%b,"deviceGuid":%b,"timestamp":"%b"}}'
+            % (
+                orjson.dumps(request_id),
+                notification.id,
+                orjson.dumps(notification.name),
+                orjson.dumps(notification.device_guid),
+                format_ms(notification.timestamp_ms).encode(),
+            )
+        )
 
     def head(self, kind: Kind, subscription_id: str) -> bytes:
         return b'{"action":"%b/insert","subscriptionId":"%b",' % (_MEMBER[kind], subscription_id.encode())
@@ -226,6 +244,9 @@ class MsgpackCodec:
     def encode(self, members: Mapping[str, Any]) -> bytes:
         return _pack(members)
 
+    def inserted(self, request_id: Any, notification: Notification) -> bytes:
+        return _pack(inserted_members(request_id, notification))
+
     def head(self, kind: Kind, subscription_id: str) -> bytes:
         # 0x84 opens a map of four pairs: two here, two in the body.
         return b"\x84" + self._head_pairs(kind, subscription_id)
@@ -269,6 +290,21 @@ def _refuse_infinite(value: Any) -> None:
 
 
 # --- what both share --------------------------------------------------------------------------------------------------
+
+
+def inserted_members(request_id: Any, notification: Notification) -> dict[str, Any]:
+    """The response to an insert of a notification."""
+    return {
+        "action": Action.NOTIFICATION_INSERT.value,
+        "requestId": request_id,
+        "status": "success",
+        "notification": {
+            "id": notification.id,
+            "notification": notification.name,
+            "deviceGuid": notification.device_guid,
+            "timestamp": format_ms(notification.timestamp_ms),
+        },
+    }
 
 
 def message_members(message: Message) -> dict[str, Any]:

@@ -1,14 +1,17 @@
 """WebSocket frame headers as a server writes them: final, unmasked, uncompressed (RFC 6455, 5.2)."""
 
+from struct import Struct
+
+_SHORT, _MEDIUM, _LONG = Struct("!BB").pack, Struct("!BBH").pack, Struct("!BBQ").pack
+
 
 def header(opcode: int, length: int) -> bytes:
     """The header of one whole message of ``length`` payload bytes."""
-    first = 0x80 | opcode
     if length < 126:
-        return bytes((first, length))
+        return _SHORT(0x80 | opcode, length)
     if length < 65_536:
-        return bytes((first, 126, length >> 8, length & 0xFF))
-    return bytes((first, 127)) + length.to_bytes(8, "big")
+        return _MEDIUM(0x80 | opcode, 126, length)
+    return _LONG(0x80 | opcode, 127, length)
 
 
 def frame(opcode: int, payload: bytes) -> bytes:

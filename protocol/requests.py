@@ -43,12 +43,12 @@ UNSET = Unset()
 
 def to_text(value: Any, name: str) -> str | None:
     """A string, or the literal text of a number or boolean; null is absent."""
-    if value is None:
-        return None
-    if isinstance(value, str):
+    if type(value) is str:
         if "\0" in value:
             raise bad_parameter(name)
         return value
+    if value is None:
+        return None
     if isinstance(value, (dict, list)):
         raise bad_parameter(name)
     return orjson.dumps(value).decode()
@@ -76,7 +76,7 @@ def to_boolean(value: Any, name: str) -> bool | None:
 
 def to_object(value: Any, name: str) -> Members | None:
     """An object; null is absent."""
-    if value is None or isinstance(value, dict):
+    if type(value) is dict or value is None:
         return value
     raise bad_parameter(name)
 

@@ -79,7 +79,7 @@ def insert_again(
         The notification and its commit, None when it needs none; or None: it has to go the whole way.
     """
     ask, known = exchange.ask, connection.may_notify
-    if known is None or not isinstance(ask, InsertNotification) or exchange.has_credentials:
+    if known is None or type(ask) is not InsertNotification or exchange.has_credentials:
         return None
     principal, asked_guid, device = known
     if (

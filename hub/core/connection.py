@@ -5,6 +5,7 @@ out. Then :meth:`Connection.succeed` or :meth:`Connection.refuse` each exchange,
 order in which the requests came in, because clients pipeline.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,8 @@ from protocol.codecs import TEXT, Codec
 from protocol.entities import Device
 from protocol.errors import BAD_PARAMETER, UNKNOWN_ACTION, HubError
 from protocol.frames import header
-from protocol.names import CLOSING, Action, CloseCode, Endpoint, Kind
+from protocol.messages import Notification
+from protocol.names import CLOSING, Action, CloseCode, Endpoint, Kind, Role
 from protocol.requests import REQUESTS, Request, to_text
 
 
@@ -136,7 +138,7 @@ class Connection:
         """
         exchange = Exchange()
         self._open.append(exchange)
-        if self.principal.is_anonymous and not self._count_anonymous():
+        if self.principal.role is Role.ANONYMOUS and not self._count_anonymous():
             return None
         try:
             members = self.codec.decode(payload)
@@ -169,10 +171,10 @@ class Connection:
 
     def _read(self, exchange: Exchange, members: dict[str, Any]) -> None:
         """Steps 2 to 4 of the order of checks: the action is a plain value, it exists, its parameters convert."""
-        exchange.raw_action = members.get("action")
+        exchange.raw_action = raw = members.get("action")
         exchange.request_id = members.get("requestId")
-        exchange.action = action = _action(exchange.raw_action)
-        exchange.ask = REQUESTS[action].read(members)
+        exchange.action = action = _action(raw)
+        exchange.ask = _READERS[action](members)
         if "deviceId" in members or "deviceKey" in members:
             exchange.device_id = to_text(members.get("deviceId"), "deviceId")
             exchange.device_key = to_text(members.get("deviceKey"), "deviceKey")
@@ -207,8 +209,14 @@ class Connection:
             },
         )
 
+    def inserted(self, exchange: Exchange, notification: Notification) -> None:
+        """Answer an insert of a notification."""
+        self._answer(exchange, self.codec.inserted(exchange.request_id, notification))
+
     def _finish(self, exchange: Exchange, members: dict[str, Any]) -> None:
-        payload = self.codec.encode(members)
+        self._answer(exchange, self.codec.encode(members))
+
+    def _answer(self, exchange: Exchange, payload: bytes) -> None:
         exchange.answer = header(self.codec.opcode, len(payload)) + payload
         while self._open and (answer := self._open[0].answer) is not None:
             del self._open[0]
@@ -267,4 +275,5 @@ def _action(raw: Any) -> Action:
     raise UNKNOWN_ACTION.error(action=to_text(raw, "action"))
 
 
+_READERS: dict[Action, Callable[[dict[str, Any]], Request]] = {action: ask.read for action, ask in REQUESTS.items()}
 _ACTIONS: dict[str, Action] = {action.value: action for action in Action}

@@ -164,15 +164,11 @@ class FanOut:
             self._collect(topic, published)
 
     def _collect(self, topic: Topic, published: Published) -> None:
-        if topic.every is not None:
-            self._touch(topic.every, published)
-        if (bucket := topic.named.get(published.message.name)) is not None:
-            self._touch(bucket, published)
-
-    def _touch(self, bucket: Bucket, published: Published) -> None:
-        if not bucket.turn:
-            self._touched.append(bucket)
-        bucket.turn.append(published)
+        for bucket in (topic.every, topic.named.get(published.message.name) if topic.named else None):
+            if bucket is not None:
+                if not bucket.turn:
+                    self._touched.append(bucket)
+                bucket.turn.append(published)
 
     def listen(self, command_id: int, connection: "Connection") -> None:
         """Push updates of a command to a connection, until :meth:`forget`."""

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from hub.core.index import Bucket
 
 
+_NO_BODIES: tuple[bytes | None, ...] = (None,) * len(CODECS)
+
+
 class Published:
     """A message on its way, with the place of its device and its encodings, made when first asked for."""
 
@@ -24,7 +27,7 @@ class Published:
         self.message = message
         self.network_id = network_id
         self.groups = groups
-        self._bodies: list[bytes | None] = [None] * len(CODECS)
+        self._bodies: list[bytes | None] = [*_NO_BODIES]
 
     def __repr__(self) -> str:
         return f"Published({self.message!r})"

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -292,10 +293,14 @@ class Gateway:
 
     def stamp_now(self, device_id: int) -> Stamp | None:
         """The id and timestamp of a new message of a device, as :meth:`stamp`; None: only ``stamp`` can tell."""
+        assert self._stamper is not None, "the gateway was started"
         try:
-            return self._stamp(device_id)
+            stamp = self._stamper.stamp(device_id, self.now_us())
         except StoreUnavailable:
             return None
+        if self._reservation is None and self._stamper.is_low:
+            self._more_ids()
+        return stamp
 
     async def _stamps(self, device_ids: Sequence[int]) -> list[Stamp]:
         try:
@@ -350,12 +355,12 @@ class Gateway:
             StoreUnavailable: when awaited: it was not stored, as far as is known.
         """
 
-        def then(stored: Message) -> None:
-            if stored is message:  # Otherwise an earlier insert with the same idempotency key did all this.
-                self.publish(message, device)
-
-        self._newest = self.commits.submit(Append(message, idempotency), then)
+        self._newest = self.commits.submit(Append(message, idempotency), partial(self._appended, message, device))
         return self._newest
+
+    def _appended(self, message: Message, device: Device, stored: Message) -> None:
+        if stored is message:  # Otherwise an earlier insert with the same idempotency key did all this.
+            self.publish(message, device)
 
     def append_behind(self, message: Notification, device: Device) -> None:
         """Publish a notification now and store it behind (``HUB_DURABILITY=queued``)."""
@@ -405,7 +410,8 @@ class Gateway:
 
     def publish(self, message: Message, device: Device) -> None:
         """Route a committed message to subscriptions here and on other workers."""
-        self._route(Published(message, device.network_id, device.groups))
+        network = device.network
+        self._route(Published(message, None if network is None else network.id, device.groups))
 
     def _route(self, one: Published) -> None:
         self.fan_out.publish(one)

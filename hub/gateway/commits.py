@@ -9,7 +9,7 @@ from typing import Any
 from hub.gateway.calls import Commit
 from hub.store import Amend, Append, Lost, Store, Write
 from protocol.errors import INTERNAL, STORAGE, HubError
-from protocol.messages import Command
+from protocol.messages import Command, Notification
 
 log = logging.getLogger("hub.log")
 
@@ -122,14 +122,18 @@ class Commits:
         """
         if len(self._waiting) >= self._most:
             raise STORAGE.error(detail={"limit": "pending-writes", "value": self._most}, retry_after_s=1)
-        size = _size(write)
+        if type(write) is Append and type(write.message) is Notification:  # nearly always, and a call less
+            size = WRITE_BYTES + len(write.message.parameters) + len(write.message.name)
+        else:
+            size = _size(write)
         if self.bytes + size > self._most_bytes:
             raise STORAGE.error(detail={"limit": "pending-write-bytes", "value": self._most_bytes}, retry_after_s=1)
         commit = Commit()
         self.bytes += size
+        if not self._waiting:
+            self._arrived.set()
+            self._idle.clear()
         self._waiting.append((write, commit, then, size))
-        self._arrived.set()
-        self._idle.clear()
         return commit
 
     def submit_answered(self, write: Append, then: Callable[[Any], None]) -> Commit:
@@ -152,6 +156,9 @@ class Commits:
 
     def _take(self) -> list[Waiting]:
         waiting, size = self._waiting, 0
+        if len(waiting) <= self._batch and self.bytes < BATCH_BYTES:
+            self._waiting = deque()
+            return list(waiting)
         taken: list[Waiting] = []
         while waiting and len(taken) < self._batch and size < BATCH_BYTES:
             taken.append(waiting.popleft())

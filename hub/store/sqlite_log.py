@@ -1,12 +1,14 @@
 """Writing the message log on SQLite.
 
 SQLite gives the GIL up at every step of a statement and, beside a busy event loop, waits a switch interval to get it
-back: a row at a time costs milliseconds a row. So every batch is one statement that gets all of its rows as one JSON
-text (``benchmarks/log.py`` has the figures).
+back: a row at a time costs milliseconds a row. So every batch is one statement. Messages go as parameters of a
+statement with room for about as many rows; the rarer lists as one JSON text (``benchmarks/log.py`` has the figures).
 """
 
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -38,18 +40,35 @@ _SHARED_COLUMNS = ("id", "device_id", "name", "timestamp_ms", "parameters")
 _COMMAND_COLUMNS = (*_SHARED_COLUMNS, "user_id", "lifetime_s", "expires_ms", "status", "result", "updated")
 
 
-def _insert(table: str, columns: Sequence[str]) -> str:
-    """Insert a JSON array of rows; a known id is passed over, so that appending may be repeated."""
-    values = ", ".join(f"json_extract(value, '$[{place}]')" for place in range(len(columns)))
-    return (
-        f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM json_each(?) "  # noqa: S608
-        "WHERE true ON CONFLICT (id) DO NOTHING"
-    )
+ROWS = tuple(sorted({1 << power for power in range(11)} | {3 << power for power in range(9)}))
+"""For how many rows there are statements. A text of its own for every number would have to be compiled each time, which
+costs as much as inserting; a third of the room is empty at most."""
+
+
+class _Insert:
+    """Inserts rows of one table, many at a time. A known id is passed over, so that appending may be repeated."""
+
+    def __init__(self, table: str, columns: Sequence[str]) -> None:
+        row = f"({', '.join('?' * len(columns))})"
+        self._statements = [
+            # Room that is not needed is filled with nulls. Whatever else a message may break is an error.
+            f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM (VALUES {', '.join([row] * count)}) "  # noqa: S608
+            "WHERE column1 IS NOT NULL ON CONFLICT (id) DO NOTHING"
+            for count in ROWS
+        ]
+        self._width = len(columns)
+
+    def __call__(self, connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert up to ``ROWS[-1]`` rows in one statement."""
+        place = bisect_left(ROWS, len(rows))
+        values = list(chain.from_iterable(rows))
+        values += [None] * ((ROWS[place] - len(rows)) * self._width)
+        connection.execute(self._statements[place], values)
 
 
 _APPEND = {
-    Kind.NOTIFICATION: _insert("notification", _SHARED_COLUMNS),
-    Kind.COMMAND: _insert("command", _COMMAND_COLUMNS),
+    Kind.NOTIFICATION: _Insert("notification", _SHARED_COLUMNS),
+    Kind.COMMAND: _Insert("command", _COMMAND_COLUMNS),
 }
 
 _PLACE = f"""
@@ -62,7 +81,6 @@ _PLACED = (
 _PLACE_THESE = """
     INSERT OR IGNORE INTO notification_place
     SELECT json_extract(value, '$[1]'), json_extract(value, '$[0]') FROM json_each(?)
-    WHERE json_extract(value, '$[0]') <= ?
 """
 
 _TOUCH = """
@@ -107,19 +125,21 @@ class SqliteLog:
         return int(self._connection.execute(statement, values).fetchone()[0])
 
     def append(self, messages: Sequence[Message]) -> None:
-        """Store messages of one kind in one statement."""
+        """Store messages of one kind; as many as a batch has are one statement."""
         kind = messages[0].kind
-        rows = orjson.dumps([_ROW[kind](message) for message in messages]).decode()
-        if kind is Kind.NOTIFICATION:
-            self._leave_unplaced(messages, rows)
-        self._connection.execute(_APPEND[kind], (rows,))
+        for begin in range(0, len(messages), ROWS[-1]):
+            rows = list(map(_ROW[kind], messages[begin : begin + ROWS[-1]]))
+            if kind is Kind.NOTIFICATION:
+                self._leave_unplaced(rows)
+            _APPEND[kind](self._connection, rows)
 
-    def _leave_unplaced(self, messages: Sequence[Message], rows: str) -> None:
-        self._unplaced += len(messages)
-        self._unplaced_bytes += len(rows)
-        if min(message.id for message in messages) <= self._placed_to:
-            # They come late, and nobody would look for them after the others. A place without its message is harmless.
-            self._connection.execute(_PLACE_THESE, (rows, self._placed_to))
+    def _leave_unplaced(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        self._unplaced += len(rows)
+        self._unplaced_bytes += sum([len(row[4]) for row in rows])
+        late = [row[:2] for row in rows if row[0] <= self._placed_to]
+        if late:
+            # Nobody would look for them after the others. A place without its message is harmless.
+            self._connection.execute(_PLACE_THESE, (orjson.dumps(late).decode(),))
 
     @property
     def has_many_unplaced(self) -> bool:

@@ -135,5 +135,9 @@ def _plain_messages(batch: Sequence[Write]) -> list[Message] | None:
     kind = _plain_kind(batch[0]) if batch else None
     if kind is None:
         return None
-    messages = [write.message for write in batch if isinstance(write, Append) and _plain_kind(write) is kind]
-    return messages if len(messages) == len(batch) else None
+    messages: list[Message] = []
+    for write in batch:  # Once for every message, and with the interpreter's lock.
+        if type(write) is not Append or write.idempotency is not None or write.message.kind is not kind:
+            return None
+        messages.append(write.message)
+    return messages

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from hub.actions import perform
-from hub.actions.messages import insert_again, inserted
+from hub.actions.messages import insert_again
 from hub.core.connection import Connection, Exchange
 from hub.gateway import Gateway
 from hub.gateway.calls import Call, Commit
@@ -65,11 +65,11 @@ class Conversation:
         if exchange is None:
             self._gateway.visit(self.connection)  # It was answered in place.
             return
-        if self._may_start(exchange):
+        if self._outstanding == 0 or self._may_start(exchange):
             self._start(exchange)
         else:
             self._next = exchange
-        self._look()
+        self.ready = self._next is None and not self._blocked and self._outstanding < self._in_flight
 
     def _may_start(self, exchange: Exchange) -> bool:
         if self._outstanding == 0:
@@ -100,11 +100,13 @@ class Conversation:
         return True
 
     def _stored(self, exchange: Exchange, notification: Notification, commit: Commit | None) -> None:
-        outcome = None if commit is None else commit.outcome
-        if isinstance(outcome, BaseException):
-            self._done(exchange, None, outcome if isinstance(outcome, HubError) else INTERNAL.error())
-        else:
-            self._done(exchange, inserted(notification, notification.name), None)
+        if commit is not None and isinstance(commit.outcome, BaseException):
+            error = commit.outcome
+            self._done(exchange, None, error if isinstance(error, HubError) else INTERNAL.error())
+            return
+        self.connection.inserted(exchange, notification)
+        self._gateway.visit(self.connection)
+        self._ended()
 
     def _done(self, exchange: Exchange, result: dict[str, Any] | None, error: HubError | None) -> None:
         self._answer(exchange, result, error)

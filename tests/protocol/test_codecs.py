@@ -22,6 +22,7 @@ from protocol.codecs import (
     TEXT,
     JsonCodec,
     MsgpackCodec,
+    inserted_members,
     load,
     message_members,
 )
@@ -453,3 +454,12 @@ def test_a_codec_s_number_is_its_place():
     """Whatever it takes in: subscriptions share what was encoded for a number."""
     assert [codec.number for codec in CODECS] == [0, 1]
     assert (JsonCodec(depth=4).number, MsgpackCodec(depth=4).number) == (0, 1)
+
+
+@codecs
+@given(request_id=values, message=notifications)
+def test_the_answer_to_an_insert_is_what_encoding_its_members_makes(codec, request_id, message):
+    """It is laid out by hand, once for every message, and reads like any other answer."""
+    assert codec.decode(codec.inserted(request_id, message)) == codec.decode(
+        codec.encode(inserted_members(request_id, message))
+    )
