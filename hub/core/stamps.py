@@ -7,12 +7,7 @@ milliseconds since 1970 and live apart from the ids. Neither ever goes back, wha
 from dataclasses import dataclass
 
 from protocol.errors import STORAGE
-from protocol.messages import AHEAD_MS, IDS_BEGIN_US
-
-LANES = 64
-"""Workers share one id space: the worker in lane k only ever uses values congruent to k modulo LANES, so two of them
-cannot collide and need not talk. The price: beyond 1,000,000 / LANES messages a second a worker's ids run ahead of the
-clock, which harms nothing as long as they are reserved."""
+from protocol.messages import AHEAD_MS, IDS_BEGIN_US, LANES
 
 RESERVE_US = 60_000_000
 """How far ahead of use ids are reserved, in ids (microseconds)."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.core.stamps import LANES, RESERVE_US, Stamper
+from hub.core.stamps import RESERVE_US, Stamper
 from protocol.errors import StoreUnavailable
 from protocol.messages import AHEAD_MS, IDS_BEGIN_US
 
