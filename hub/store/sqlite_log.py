@@ -188,7 +188,8 @@ class SqliteLog:
 
     def amend(self, amend: Amend) -> Command | None:
         """Update a command. Returns it as it is afterwards, or None when the device has no such command."""
-        settings, values = ["updated = 1"], []
+        settings: list[str] = ["updated = 1"]
+        values: list[Any] = []
         if amend.update_id:
             settings.append("update_id = max(update_id, ?)")
             values.append(amend.update_id)
