@@ -84,6 +84,14 @@ class Stamper:
         self.is_low = self._mark - self._last_id < RESERVE_US // 2
         return self._last_id
 
+    def heard(self, message_id: int, device_id: int, timestamp_ms: int) -> None:
+        """Another worker gave this stamp: what is given here from now on comes after it, as far as the clocks agree."""
+        self._last_id = max(self._last_id, min(message_id, self._mark))
+        if self._current_ms < timestamp_ms < self._current_ms + AHEAD_MS:
+            self._move_to(timestamp_ms)
+        if timestamp_ms == self._current_ms:
+            self._stamped.add(device_id)
+
     def _move_to(self, timestamp_ms: int) -> None:
         self._current_ms = timestamp_ms
         self._stamped.clear()

@@ -168,18 +168,20 @@ class Gateway:
 
     async def take_lane(self) -> Lane:
         """Take an id space of our own, and reserve ids in it."""
-        queued = not self.policy.durable_notifications
+        queued, begun_us = not self.policy.durable_notifications, self.clock_us()
         lane = await self.store.open_lane(self.others.run, queued=queued)
         if not self.bus.alone:
-            self.set_clock(lane.now_us, self.clock_us())
+            self.set_clock(lane.now_us, begun_us)
         self._lane = lane.number
         self._stamper = Stamper(lane=lane.number, mark=lane.mark, last_timestamp_ms=lane.last_timestamp_ms)
         await self._reserve()
         return lane
 
-    def set_clock(self, now_us: int, was_us: int) -> None:
-        """Go by a time that all workers can know: it was ``now_us`` when our own clock showed ``was_us``."""
-        self._ahead_us = now_us - was_us
+    def set_clock(self, now_us: int, begun_us: int) -> None:
+        """Go by a time that all workers can know: it was ``now_us`` when our own clock showed ``begun_us`` or more, and
+        not more than it shows now. As long as the two can agree, nothing changes."""
+        least_us, most_us = now_us - self.clock_us(), now_us - begun_us
+        self._ahead_us = min(max(self._ahead_us, least_us), most_us)
         self.now_us = self._agreed_us
 
     def _agreed_us(self) -> int:
@@ -343,6 +345,11 @@ class Gateway:
         if self._stamper.is_low:
             self._more_ids()
         return promised
+
+    def others_gave(self, message: Message) -> None:
+        """Another worker has stamped this message."""
+        assert self._stamper is not None, "the gateway was started"
+        self._stamper.heard(message.id, message.device_id, message.timestamp_ms)
 
     def _update_id(self) -> int:
         if self.bus.alone:

@@ -7,7 +7,7 @@ or a worker is silent that still has its lane, the log is read once a second.
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -38,6 +38,9 @@ WHOLE_EVERY = 10
 
 AGAIN_S = 0.2
 """When the log is read again that could not be read."""
+
+LAGS = 60
+"""For how many minutes it is remembered how late messages of others came."""
 
 JOIN_S = 5.0
 """How long a subscribe waits for the bus; then the subscription starts all the same, and the log brings the rest."""
@@ -72,6 +75,7 @@ class Others:
         self._changed = asyncio.Event()
         self._doubt = asyncio.Event()
         self._beats = 0
+        self._lags: deque[tuple[int, int]] = deque(maxlen=LAGS)
         self._tasks: list[asyncio.Task[None]] = []
 
     # --- life
@@ -146,6 +150,7 @@ class Others:
             try:
                 self._take(await self._renew())
                 self._say()
+                self._note_lag()
                 self._unfollow_unused()
             except LaneLost:
                 log.error("another worker has the lane of this one; taking a new one", extra={"lane": self._lane})
@@ -162,7 +167,7 @@ class Others:
         begun_us = gateway.clock_us()
         lease_ms = int(self._policy.lease_s * 1000)
         renewal = await gateway.store.renew(self._lane, owner=self.run, safe=floor, lease_ms=lease_ms)
-        gateway.set_clock(renewal.now_us, (begun_us + gateway.clock_us()) // 2)
+        gateway.set_clock(renewal.now_us, begun_us)
         self._own_position = floor
         return renewal
 
@@ -186,6 +191,18 @@ class Others:
         floor, ends = self._own_position, dict(self._sent)
         told = Bundle(self.run, self._lane, ends=ends, floor=floor, presence=presence, leaving=leaving)
         self._gateway.bus.publish(told)
+
+    @property
+    def lag_us(self) -> int:
+        """How far what was heard of everybody is behind the present."""
+        return max(0, self._gateway.now_us() - IDS_BEGIN_US - self._gateway.fan_out.position)
+
+    def _note_lag(self) -> None:
+        """Remember the greatest lag of each minute."""
+        minute, lag_us = self._gateway.now_us() // 60_000_000, self.lag_us
+        if self._lags and self._lags[-1][0] == minute:
+            lag_us = max(lag_us, self._lags.pop()[1])
+        self._lags.append((minute, lag_us))
 
     async def _take_another_lane(self) -> None:
         try:
@@ -225,6 +242,7 @@ class Others:
         for item in items:
             any_at_all = True
             if isinstance(item, Placed):
+                self._gateway.others_gave(item.message)
                 fan_out.publish(Published(item.message, item.network_id, tuple(item.groups)))
             else:
                 fan_out.update(item.command)
@@ -314,7 +332,8 @@ class Others:
         """
         if self.workers < 2 or not since:
             return since, None
-        after = max(0, since - int(self._policy.replay_overlap_s * 1e6))
+        late_us = max([int(self._policy.replay_overlap_s * 1e6), *(lag_us for _, lag_us in self._lags)])
+        after = max(0, since - late_us)
         return after, tuple(since if lane == since % LANES else after for lane in range(LANES))
 
     def may_exist(self, message_id: int) -> bool:

@@ -37,7 +37,7 @@ class Policy:
         bus_poll_s: how often the log is read while the bus is away.
         idle_topic_s: for how long the others are still listened to for what no socket needs any more.
         replay_overlap_s: how far behind its cursor a replay begins, for the messages of other workers that were
-            committed late: longer than any write waits.
+            committed or heard late; further, where this has taken longer within the last hour.
         retention_*_s: seconds that a message is kept; retention_rows: how many of a kind per device.
     """
 
@@ -81,4 +81,4 @@ class Policy:
     lease_s: float = 10.0
     bus_poll_s: float = 1.0
     idle_topic_s: float = 30.0
-    replay_overlap_s: float = 15.0
+    replay_overlap_s: float = 5.0

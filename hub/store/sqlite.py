@@ -60,6 +60,10 @@ CHANGES_AT_ONCE = 10_000
 """Whoever has missed more changes than this drops its caches."""
 
 
+def _system_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 class _Prepared:
     """A select as text, with named parameters, and the constants in it."""
 
@@ -95,7 +99,7 @@ class SqliteStore:
         *,
         wait_s: float = 5.0,
         busy_timeout_s: float = 4.0,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = _system_ms,
         shared: bool = False,
     ) -> None:
         self._path = path
@@ -262,7 +266,8 @@ class SqliteStore:
         return await self._change(lambda connection: look(connection, now_us=self._now_us()))
 
     def _now_us(self) -> int:
-        return self._now_ms() * 1_000
+        # To the microsecond, or workers would not agree: ids follow this clock.
+        return self._now_ms() * 1_000 if self._now_ms is not _system_ms else time.time_ns() // 1_000
 
     async def record_lost(self, ids: Sequence[int]) -> None:
         await self._change(partial(sqlite_lanes.record_lost, ids=ids))

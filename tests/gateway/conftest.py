@@ -1,11 +1,12 @@
 """A whole hub inside the test's loop, whose store a test may take in its hands."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 import hub.app
+from tests.gateway.cluster import StartCluster, clusters
 from tests.gateway.inside import FailingStore, world
 from tests.websocket.conftest import StartHub, World, start_hub
 
@@ -26,8 +27,15 @@ async def home(start_hub: StartHub) -> World:
     return await start_hub(world())
 
 
+@pytest.fixture
+async def start_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartCluster]:
+    """Start several hubs of one cluster: ``await start_cluster(data, hubs=3)``. They stop when the test is over."""
+    async with clusters(tmp_path, monkeypatch) as start:
+        yield start
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole hubs take their time: none of these is part of ``make test-fast``."""
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if Path(__file__).parent in item.path.parents and item.path.name != "test_heard.py":
             item.add_marker(pytest.mark.slow)
