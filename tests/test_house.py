@@ -19,7 +19,7 @@ CORE = {"protocol", "hub.core"}
 GATEWAY = CORE | {"hub.gateway", "hub.store", "hub.bus", "hub.passwords"}
 ACTIONS = GATEWAY | {"hub.actions"}
 WEB = ACTIONS | {"hub.web", "hub.logs"}
-APP = WEB | {"hub.app", "hub.settings", "hub.settings_places", "hub.client"}
+APP = WEB | {"hub.app", "hub.settings", "hub.settings_places", "hub.settings_urls", "hub.client"}
 CLI = APP | {"hub.bench", "hub.cli"}
 
 MAY_IMPORT = {
@@ -31,7 +31,8 @@ MAY_IMPORT = {
     "hub.bench": {"protocol", "hub.client", "hub.bench"},
     "hub.passwords": set(),
     "hub.logs": set(),
-    "hub.settings": {"protocol", "hub.settings_places"},
+    "hub.settings": {"protocol", "hub.settings_places", "hub.settings_urls"},
+    "hub.settings_urls": set(),
     "hub.settings_places": set(),
     "hub.gateway": GATEWAY,
     "hub.actions": ACTIONS,

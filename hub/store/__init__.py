@@ -448,6 +448,10 @@ class Tx(Protocol):
     def readable_key(self, key_id: int) -> str | None:
         """The key itself, where a sealed copy was kept; None where not."""
 
+    def has_pepper(self) -> bool:
+        """Whether keys are hashed with the pepper that this database was made with. The first to ask decides."""
+        ...
+
     # Configuration rows that an administrator wrote
     def configuration(self) -> dict[str, str]: ...
     def put_configuration(self, name: str, value: str) -> None: ...

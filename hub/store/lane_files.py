@@ -1,11 +1,14 @@
-"""Who has which lane, among the processes of one host."""
+"""Who has which lane, and whose turn it is to write, among the processes of one host."""
 
 import fcntl
+import time
 from pathlib import Path
 from typing import IO
 
 from hub.store.errors import CannotOpen, NoLane
 from protocol.messages import LANES
+
+TURN_S = 0.0005
 
 
 class LaneFiles:
@@ -62,3 +65,35 @@ class LaneFiles:
             file.close()
             return None
         return file
+
+
+class WriteTurn:
+    """Whose turn it is to write to a database that several processes share.
+
+    SQLite lets a writer that finds another one sleep for longer and longer, up to 100 ms: two busy workers would commit
+    some ten times a second. This lock is looked at every half millisecond; it only makes the waiting short, and SQLite's
+    own lock stays what counts.
+
+    Args:
+        path: of the database.
+        most_s: after so long a writer goes on without it, for whoever has it may be paused.
+    """
+
+    def __init__(self, path: Path, *, most_s: float) -> None:
+        self._file = path.with_name(f"{path.name}-turn").open("ab")
+        self._most_s = most_s
+
+    def __enter__(self) -> None:
+        deadline_s = time.monotonic() + self._most_s
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() > deadline_s:
+                    return
+                time.sleep(TURN_S)
+            else:
+                return
+
+    def __exit__(self, *_: object) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)

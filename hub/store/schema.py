@@ -278,6 +278,14 @@ lane = Table(
     Column("seen_us", BigInteger, nullable=False, server_default=text("0")),  # when the run said so
 )
 
+# What is known of the installation itself, and is nobody's to change.
+installation = Table(
+    "installation",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
 # Who does what only one worker must do, and until when it has it.
 lead = Table(
     "lead",

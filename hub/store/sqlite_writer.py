@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from hub.store import Amend, Append, Transact, Tx, Write
 from hub.store.entities import Entities
+from hub.store.lane_files import WriteTurn
 from hub.store.secrets import Secrets
 from hub.store.sqlite_connect import connect_writer, is_unavailable, migrate, transaction, wrap
 from hub.store.sqlite_log import SqliteLog
@@ -32,12 +33,13 @@ class SqliteWriter:
         *,
         secrets: Secrets,
         now_ms: Callable[[], int],
-        shared: bool = False,
+        turn: AbstractContextManager[Any] | None = None,
     ) -> None:
         self._connection = connection
         self._wrapped = wrapped
         self._log = SqliteLog(connection)
-        self._shared = shared
+        self._shared = turn is not None
+        self._turn = turn or nullcontext()
         self._secrets = secrets
         self._now_ms = now_ms
 
@@ -66,7 +68,8 @@ class SqliteWriter:
         except BaseException:
             connection.close()
             raise
-        return cls(connection, wrapped, secrets=secrets, now_ms=now_ms, shared=shared)
+        turn = WriteTurn(path, most_s=busy_timeout_s / 2) if shared else None
+        return cls(connection, wrapped, secrets=secrets, now_ms=now_ms, turn=turn)
 
     def close(self) -> None:
         self._wrapped.close()
@@ -85,7 +88,7 @@ class SqliteWriter:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with transaction(self._connection):
+        with self._turn, transaction(self._connection):
             if self._shared:
                 self._log.look_around()
             yield
@@ -100,7 +103,8 @@ class SqliteWriter:
 
     def change(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run statements, which begin a transaction themselves if there are several."""
-        return work(self._connection)
+        with self._turn:
+            return work(self._connection)
 
     def delete_expired_keys(self, before_ms: int) -> tuple[int, bool]:
         """Delete some keys that expired before a time. Returns how many, and whether there may be more."""

@@ -1,4 +1,4 @@
-"""Several workers: who holds which lane, who leads, and by which updates of commands are found."""
+"""Several workers: who holds which lane, who leads, by which updates of commands are found, and which pepper is used."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,6 +24,11 @@ def upgrade() -> None:
     op.execute(
         f"WITH lanes (number) AS (VALUES {lanes}) INSERT INTO lane (number, mark, queued, is_open) "  # noqa: S608
         "SELECT number, 0, false, false FROM lanes WHERE number NOT IN (SELECT number FROM lane)"
+    )
+    op.create_table(
+        "installation",
+        sa.Column("name", sa.String(32), primary_key=True),
+        sa.Column("value", sa.Text, nullable=False),
     )
     op.create_table(
         "lead",
