@@ -241,7 +241,7 @@ def _rows(chunk: Any) -> tuple[Any, ...]:
     return rows  # type: ignore[no-any-return]  # the line above has looked
 
 
-# What follows is the hot path: one expression for all members, instead of a call for each, halves its time.
+# What follows is the hot path: one expression for all members, not a call for each, halves its time.
 
 
 def _placed(row: Any, message: Message) -> Placed:
