@@ -12,6 +12,10 @@ from hub.bus.redis_listener import PING_S, Listener
 from hub.bus.redis_nodes import Nodes, discover
 from hub.bus.redis_pending import Parcel, Pending
 
+GATHER_S = 0.001
+"""Between the beginnings of two round trips at load: what comes one by one is joined, which takes a stream of single
+messages from 10,000 to 35,000 a second. A bundle that has waited alone goes at once."""
+
 READY_S = 5.0
 """How long the first subscriptions may take to be confirmed."""
 
@@ -169,11 +173,15 @@ class Session:
 
     async def _publish(self) -> None:
         """One round trip at a time: what comes meanwhile is joined, and goes with the next."""
+        loop = asyncio.get_running_loop()
         while True:
             if self._pending:
-                before = self._pending.bundles
-                await self._send(self._pending.take())
-                self._counts.bundles += max(0, before - self._pending.bundles)
+                next_at = loop.time() + GATHER_S
+                waiting = self._pending.bundles
+                parcels = self._pending.take()
+                await self._send_counted(parcels, waiting - self._pending.bundles)
+                if waiting > 1:
+                    await asyncio.sleep(max(0.0, next_at - loop.time()))
             else:
                 self._sent_all.set()
                 await self._rest()
@@ -185,6 +193,15 @@ class Session:
         except TimeoutError:
             await self._send([])
         self._offered.clear()
+
+    async def _send_counted(self, parcels: list[Parcel], bundles: int) -> None:
+        try:
+            await self._send(parcels)
+        except BaseException:
+            # Perhaps some of it got there; nobody can tell.
+            self._counts.dropped += bundles
+            raise
+        self._counts.bundles += bundles
 
     async def _send(self, parcels: list[Parcel]) -> None:
         if not self._nodes.cluster:
