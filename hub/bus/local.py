@@ -72,6 +72,8 @@ class ExchangeBus:
         self._exchange = exchange
         self._receiver: Receiver | None = None
         self._topics: set[int] = set()
+        self._heard: set[int] = set()
+        """Of the topics, those that the receiver was told to be joined."""
         self.lost = 0
         """Bundles of others that did not get here."""
 
@@ -82,7 +84,7 @@ class ExchangeBus:
     async def open(self, receiver: Receiver) -> None:
         self._receiver = receiver
         if self._exchange.is_up:
-            receiver.joined(())
+            self._hear_from_now_on(set(self._topics))
 
     async def close(self) -> None:
         self._receiver = None
@@ -97,18 +99,26 @@ class ExchangeBus:
 
     def _joined(self, topics: set[int]) -> None:
         if self.is_up and self._receiver is not None:
-            self._receiver.joined(topics & self._topics)
+            self._hear_from_now_on(topics & self._topics)
+
+    def _hear_from_now_on(self, topics: set[int]) -> None:
+        assert self._receiver is not None, "whoever calls has looked"
+        self._heard |= topics
+        self._receiver.joined(topics)
 
     def unfollow(self, topics: Iterable[int]) -> None:
-        self._topics -= set(topics)
+        gone = set(topics)
+        self._topics -= gone
+        self._heard -= gone
 
     def part(self) -> None:
+        self._heard.clear()
         if self._receiver is not None:
             self._receiver.parted()
 
     def join(self) -> None:
         if self._receiver is not None:
-            self._receiver.joined(set(self._topics))
+            self._hear_from_now_on(set(self._topics))
 
     def publish(self, bundle: Bundle) -> None:
         loop = asyncio.get_running_loop()
@@ -120,7 +130,7 @@ class ExchangeBus:
         if not self.is_up or self._receiver is None:
             self.lost += 1
             return
-        sections = [section for section in bundle.sections if section.topic in self._topics]
+        sections = [section for section in bundle.sections if section.topic in self._heard]
         told = bundle.ends is not None or bundle.revision is not None or bundle.presence is not None
         if sections or told or bundle.leaving:
             self._receiver.deliver(replace(bundle, sections=sections))
