@@ -243,7 +243,7 @@ class PostgresStore:
         with naming(self._address):
             connection = await connect(self._address, wait_s=self._wait_s)
             try:
-                version, size, schema = await connection.fetchrow(_CHECK)  # type: ignore[misc]
+                version, size, schema = await connection.fetchrow(_CHECK)
             finally:
                 await connection.close(timeout=1)
         return {

@@ -33,6 +33,7 @@ class Session:
     def __init__(
         self,
         connection: Connection,
+        wrapped: AsyncConnection,
         *,
         backend: tuple[int, datetime.datetime],
         secrets: Secrets,
@@ -44,19 +45,18 @@ class Session:
         self._now_ms = now_ms
         self._log = PostgresLog(connection)
         self._blocking_log = BlockingLog(self._log)
-        self._wrapped: AsyncConnection | None = None
+        self._wrapped = wrapped
 
     @classmethod
     async def begin(cls, connection: Connection, *, secrets: Secrets, now_ms: Callable[[], int]) -> "Session":
         """Take over a connection that has just been made."""
-        pid, since, _ = await connection.fetchrow(_ABOUT)  # type: ignore[misc]
-        return cls(connection, backend=(pid, since), secrets=secrets, now_ms=now_ms)
+        pid, since, _ = await connection.fetchrow(_ABOUT)
+        wrapped = await wrap(connection)
+        return cls(connection, wrapped, backend=(pid, since), secrets=secrets, now_ms=now_ms)
 
     async def end(self) -> None:
         """Let go of the connection, in whatever state it is."""
-        if self._wrapped is not None:
-            await self._wrapped.close()  # closes ours too
-        await self.connection.close(timeout=1)
+        await self._wrapped.close()  # closes ours too
 
     async def write(self, batch: Sequence[Write]) -> list[Any]:
         """Carry out a batch in its order. Returns one outcome per write; an exception is one's own outcome."""
@@ -102,8 +102,6 @@ class Session:
         return outcome
 
     async def _work(self, work: Callable[[Entities], T]) -> T:
-        if self._wrapped is None:
-            self._wrapped = await wrap(self.connection)
         return await self._wrapped.run_sync(
             lambda wrapped: work(
                 Entities(
