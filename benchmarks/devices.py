@@ -27,8 +27,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 
-from edge import CLIENT_CORE, MARKER, SERVER_CORE, Counter, Peer, connected, frame
-
+from benchmarks.edge import CLIENT_CORE, MARKER, SERVER_CORE, Counter, Peer, connected, frame
 from hub.app import loop_factory, make_store
 from hub.settings import Settings
 from hub.store import Tx

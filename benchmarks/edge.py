@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -78,10 +78,16 @@ class Peer(asyncio.Protocol):
             self.counter.add(markers)
 
 
-async def connected(port: int, path: str, first: list[dict[str, Any]], counter: Counter | None) -> Peer:
+async def connected(
+    port: int,
+    path: str,
+    first: list[dict[str, Any]],
+    counter: Counter | None,
+    make: Callable[[], Peer] | None = None,
+) -> Peer:
     """Open a WebSocket, send two requests, and wait until both have succeeded."""
     loop = asyncio.get_running_loop()
-    _, peer = await loop.create_connection(lambda: Peer(counter), "127.0.0.1", port)
+    _, peer = await loop.create_connection(make or (lambda: Peer(counter)), "127.0.0.1", port)
     key = base64.b64encode(os.urandom(16)).decode()
     peer.transport.write(
         f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

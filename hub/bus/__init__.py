@@ -1,9 +1,10 @@
 """The bus: messages to other workers. It only makes them fast; the log is what nothing gets lost in.
 
 What one worker has committed in a turn is one :class:`Bundle`, and of each bundle every other worker gets the parts
-whose **topics** it follows. Topics below ``SHARDS`` are shards of devices; those above are for updates of commands, one
-for each lane, so that an update goes only to the worker whose socket waits for it. Each part names the id that came
-before it in the same lane and topic: a receiver that has not seen that one has missed something, and reads the log.
+whose **topics** it follows. There is one for each shard of devices and kind of message; and one for each lane, for
+updates of the commands that were inserted in it, so that an update goes only to the worker whose socket waits for it.
+Each part names the id that came before it in the same lane and topic: a receiver that has not seen that one has missed
+something, and reads the log.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,21 +13,35 @@ from typing import Protocol
 from zlib import crc32
 
 from protocol.messages import LANES, Command, Message
+from protocol.names import Kind
 
 SHARDS = 64
-"""Into how many topics devices are divided."""
+"""Into how many shards devices are divided."""
 
-TOPICS = SHARDS + LANES
+TOPICS = len(Kind) * SHARDS + LANES
 
 
 def shard_of(guid: str) -> int:
-    """The topic of a device's messages."""
     return crc32(guid.encode()) % SHARDS
+
+
+def topic_of(kind: Kind, guid: str) -> int:
+    """The topic of a device's messages of one kind."""
+    return _FIRST[kind] + crc32(guid.encode()) % SHARDS
+
+
+def topics_of(kind: Kind) -> range:
+    """All topics of one kind."""
+    return range(_FIRST[kind], _FIRST[kind] + SHARDS)
 
 
 def updates_of(lane: int) -> int:
     """The topic of updates of the commands that were inserted in a lane."""
-    return SHARDS + lane
+    return _UPDATES + lane
+
+
+_FIRST = {kind: number * SHARDS for number, kind in enumerate(Kind)}
+_UPDATES = len(Kind) * SHARDS
 
 
 @dataclass(slots=True)
@@ -52,7 +67,7 @@ class Section:
 
     Attributes:
         before: the id that the sender had published last on this topic; 0: none yet.
-        items: in the order of their ids; :class:`Placed` on shards, :class:`Updated` on the others. Never empty.
+        items: in the order of their ids: :class:`Placed` of the topic's kind, or :class:`Updated`. Never empty.
     """
 
     topic: int
@@ -62,15 +77,16 @@ class Section:
 
 @dataclass(slots=True)
 class Presence:
-    """How many connections a worker has: of each user, and of each device when the newest came, in microseconds.
+    """Whose connections a worker has.
 
     Attributes:
-        whole: this is all of it; otherwise only what has changed (0: none left).
+        users: row id of a user to how many connections; 0: none any more.
+        devices: row id of a device to when each of its connections came, in microseconds since 1970; empty: none.
+        whole: this is all of it; otherwise only what has changed.
     """
 
     users: Mapping[int, int] = field(default_factory=dict)
-    devices: Mapping[int, tuple[int, int]] = field(default_factory=dict)
-    """Row id of a device to (how many connections, when the newest came)."""
+    devices: Mapping[int, Sequence[int]] = field(default_factory=dict)
     whole: bool = False
 
 
@@ -83,6 +99,7 @@ class Bundle:
         lane: whose ids its messages have.
         sections: committed messages and updates, one section for each topic that has any.
         ends: to everybody, now and then: the last id that was published on each topic that this run has used.
+        floor: with ``ends``: everything of this lane up to this id was published.
         revision: to everybody: the newest change of an entity, when any was made; receivers look what it was.
         presence: to everybody.
         leaving: to everybody: the sender ends in good order.
@@ -92,6 +109,7 @@ class Bundle:
     lane: int
     sections: Sequence[Section] = ()
     ends: Mapping[int, int] | None = None
+    floor: int = 0
     revision: int | None = None
     presence: Presence | None = None
     leaving: bool = False

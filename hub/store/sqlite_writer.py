@@ -1,7 +1,8 @@
 """The one connection that writes to a SQLite file, as its thread uses it."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,18 +32,29 @@ class SqliteWriter:
         *,
         secrets: Secrets,
         now_ms: Callable[[], int],
+        shared: bool = False,
     ) -> None:
         self._connection = connection
         self._wrapped = wrapped
         self._log = SqliteLog(connection)
+        self._shared = shared
         self._secrets = secrets
         self._now_ms = now_ms
 
     @classmethod
     def connect(
-        cls, path: Path, *, busy_timeout_s: float, secrets: Secrets, now_ms: Callable[[], int]
+        cls,
+        path: Path,
+        *,
+        busy_timeout_s: float,
+        secrets: Secrets,
+        now_ms: Callable[[], int],
+        shared: bool = False,
     ) -> "SqliteWriter":
         """Open the file and bring its schema up to date.
+
+        Args:
+            shared: whether other processes write to it as well.
 
         Raises:
             CannotOpen: it cannot be used.
@@ -54,7 +66,7 @@ class SqliteWriter:
         except BaseException:
             connection.close()
             raise
-        return cls(connection, wrapped, secrets=secrets, now_ms=now_ms)
+        return cls(connection, wrapped, secrets=secrets, now_ms=now_ms, shared=shared)
 
     def close(self) -> None:
         self._wrapped.close()
@@ -65,18 +77,25 @@ class SqliteWriter:
         if self._log.has_many_unplaced:
             self._log.place()
         messages = _plain_messages(batch)
-        if messages is not None:
+        if messages is not None and not self._shared:
             self._log.append(messages)  # one statement is a transaction already
             return messages
-        with transaction(self._connection):
+        with self._transaction():
             return self._in_order(batch)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with transaction(self._connection):
+            if self._shared:
+                self._log.look_around()
+            yield
 
     def place(self) -> None:
         """Bring the places of notifications up to date."""
         self._log.place()
 
     def transact(self, work: Callable[[Tx], T]) -> T:
-        with transaction(self._connection):
+        with self._transaction():
             return work(self._tx())
 
     def change(self, work: Callable[[sqlite3.Connection], T]) -> T:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hub.core.stamps import RESERVE_US, Stamper
 from protocol.errors import StoreUnavailable
-from protocol.messages import AHEAD_MS, IDS_BEGIN_US
+from protocol.messages import AHEAD_MS, IDS_BEGIN_US, LANES
 
 NOW_US = 1_800_000_000_000_000
 NOW_MS = NOW_US // 1000

@@ -20,10 +20,10 @@ def upgrade() -> None:
     op.add_column("lane", sa.Column("owner", sa.String(64)))
     op.add_column("lane", sa.Column("safe", sa.BigInteger, nullable=False, server_default=none))
     op.add_column("lane", sa.Column("seen_us", sa.BigInteger, nullable=False, server_default=none))
+    lanes = ", ".join(f"({number})" for number in range(64))
     op.execute(
-        "INSERT INTO lane (number, mark, queued, is_open) "
-        f"SELECT number, 0, false, false FROM (VALUES {', '.join(f'({number})' for number in range(64))}) AS lanes (number) "
-        "WHERE number NOT IN (SELECT number FROM lane)"
+        f"WITH lanes (number) AS (VALUES {lanes}) INSERT INTO lane (number, mark, queued, is_open) "  # noqa: S608
+        "SELECT number, 0, false, false FROM lanes WHERE number NOT IN (SELECT number FROM lane)"
     )
     op.create_table(
         "lead",
