@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -140,6 +141,11 @@ class Server:
         return subprocess.run(
             [self._binaries / program, *arguments], capture_output=True, text=True, cwd=self._place, **_somebody_else()
         )
+
+
+def name_of(url: str) -> str:
+    """The name of the database in a URL."""
+    return urlsplit(url).path[1:]
 
 
 @contextmanager

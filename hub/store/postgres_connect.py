@@ -40,6 +40,10 @@ _ENDED = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
 """The server ends the connection with these."""
 
 
+BROKEN = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What asking on a connection may raise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where a database is.
@@ -95,7 +99,7 @@ def naming(address: Address) -> Iterator[None]:
     """Name the place in whatever keeps a database from being opened."""
     try:
         yield
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError) as exc:
+    except (*BROKEN, ValueError, DBAPIError) as exc:
         # Addresses that the driver does not understand may come back as part of its words.
         known = isinstance(exc, OSError | asyncpg.PostgresError)
         words = (str(exc) or "no answer") if known else "the server or its address cannot be understood"
@@ -109,7 +113,7 @@ def answering() -> Iterator[None]:
     """Turn a database that does not answer into ``StoreUnavailable``, and leave our own mistakes as they are."""
     try:
         yield
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError) as exc:
+    except (*BROKEN, DBAPIError) as exc:
         if is_unavailable(exc):
             raise STORAGE.error() from exc
         raise
@@ -136,15 +140,12 @@ def ends_connection(exc: BaseException) -> bool:
 
 def _cause(exc: BaseException) -> BaseException:
     """The driver's own error."""
-    while isinstance(exc, DBAPIError) or (exc.__cause__ is not None and not isinstance(exc, _DRIVERS)):
+    while isinstance(exc, DBAPIError) or (exc.__cause__ is not None and not isinstance(exc, BROKEN)):
         inner = exc.orig if isinstance(exc, DBAPIError) else exc.__cause__
         if inner is None:
             break
         exc = inner
     return exc
-
-
-_DRIVERS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 def _state(exc: BaseException) -> str:

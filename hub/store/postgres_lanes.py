@@ -41,7 +41,7 @@ async def open_lane(connection: Connection, owner: str, *, queued: bool) -> Lane
         if await _lock(connection, number):
             break
     else:
-        raise NoLane
+        raise NoLane(f"the database takes no more workers: all {LANES} lanes are held")
     async with transaction(connection):
         await _settle(connection, number)
         row = await _TAKE.one(connection, number=number, owner=owner, queued=queued)
@@ -64,7 +64,7 @@ async def reclaim(connection: Connection, held: Held) -> bool:
     if not ours:
         if locked:
             await unlock(connection, held.number)
-        raise LaneLost
+        raise LaneLost(f"lane {held.number} has another owner")
     return locked
 
 
@@ -79,11 +79,14 @@ async def renew(connection: Connection, held: Held, *, safe: int, lease_ms: int)
         LaneLost: the lane is another worker's now.
     """
     values = {"number": held.number, "owner": held.owner, "safe": safe, "lease": lease_ms * 1_000}
-    row = await _RENEW.one(connection, **values)
-    if row is None:
-        raise LaneLost
-    for number in row["abandoned"] or ():
-        await _give_up(connection, number, lease_us=lease_ms * 1_000)
+    while True:
+        row = await _RENEW.one(connection, **values)
+        if row is None:
+            raise LaneLost(f"lane {held.number} has another owner")
+        if not row["abandoned"]:
+            break
+        for number in row["abandoned"]:
+            await _give_up(connection, number, lease_us=lease_ms * 1_000)
     return Renewal(row["leads"], row["now_us"], tuple(row["safe"]), frozenset(row["held"] or ()))
 
 
@@ -101,13 +104,12 @@ async def unlock(connection: Connection, number: int) -> None:
 
 async def end_backend(connection: Connection, backend: tuple[int, object]) -> None:
     """Return when a connection that was cut has come to its end on the server too: until then it may still write."""
-    while await connection.fetchval(
-        # Of two with the same number, the one that was there when ours was.
-        "SELECT pg_terminate_backend(pid) IS NOT NULL FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2",
-        *backend,
-    ):
+    while await connection.fetchval(_END, *backend):  # noqa: ASYNC110 - nothing on the server would tell
         await asyncio.sleep(0.01)
 
+
+# Of two backends that had the same number, the one that was there when ours was.
+_END = "SELECT pg_terminate_backend(pid) IS NOT NULL FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2"
 
 # --- what may be lost -------------------------------------------------------------------------------------------------
 
@@ -174,12 +176,13 @@ _TAKE = Named(f"""
     FROM (SELECT {_NOW} AS us) AS now WHERE number = :number::int
     RETURNING mark, seen_us
 """)  # noqa: S608
-_RECLAIM = Named(
-    f"UPDATE lane SET seen_us = {_NOW} WHERE number = :number::int AND owner = :owner::text RETURNING true"
-)
-_CLOSE = Named(
-    "UPDATE lane SET owner = NULL, is_open = NOT :complete::boolean WHERE number = :number::int AND owner = :owner::text"
-)
+_RECLAIM = Named(f"""
+    UPDATE lane SET seen_us = {_NOW} WHERE number = :number::int AND owner = :owner::text RETURNING true
+""")  # noqa: S608
+_CLOSE = Named("""
+    UPDATE lane SET owner = NULL, is_open = NOT :complete::boolean
+    WHERE number = :number::int AND owner = :owner::text
+""")
 
 _FREE = f"""
     NOT EXISTS (
@@ -194,15 +197,14 @@ _IS_ABANDONED = f"""
     SELECT {_ABANDONED.format(now=_NOW, lease="$2::bigint")} FROM lane WHERE number = $1 FOR UPDATE
 """  # noqa: S608
 
-# Lanes that nobody has move along with the time, so that nobody waits for what will never come. Where one is given up in
-# this moment, that begins with the next renewal.
+# Lanes that nobody has move along with the time, so that nobody waits for what will never come.
 _RENEW = Named(f"""
     WITH now AS MATERIALIZED (SELECT {_NOW} AS us),
     mine AS (
         UPDATE lane SET safe = greatest(lane.safe, :safe::bigint), seen_us = now.us FROM now
         WHERE number = :number::int AND owner = :owner::text RETURNING number, lane.safe
     ),
-    leading AS (
+    leads AS (
         INSERT INTO lead (number, owner, until_us) SELECT 0, :owner::text, now.us + :lease::bigint FROM now, mine
         ON CONFLICT (number) DO UPDATE SET owner = excluded.owner, until_us = excluded.until_us
         WHERE lead.owner = excluded.owner OR lead.until_us < excluded.until_us - :lease::bigint
@@ -211,16 +213,16 @@ _RENEW = Named(f"""
     idle AS (
         UPDATE lane SET
             mark = greatest(mark, now.us - {IDS_BEGIN_US}), safe = greatest(lane.safe, now.us - {IDS_BEGIN_US})
-        FROM now, leading WHERE owner IS NULL AND NOT (is_open AND queued) RETURNING number, lane.safe
+        FROM now, leads WHERE owner IS NULL AND NOT (is_open AND queued) RETURNING number, lane.safe
     ),
     moved AS (SELECT * FROM mine UNION ALL SELECT * FROM idle)
     SELECT
         now.us AS now_us,
-        EXISTS (SELECT FROM leading) AS leads,
+        EXISTS (SELECT FROM leads) AS leads,
         (SELECT array_agg(coalesce(moved.safe, lane.safe) ORDER BY lane.number)
             FROM lane LEFT JOIN moved ON moved.number = lane.number) AS safe,
         (SELECT array_agg(number) FROM lane WHERE owner IS NOT NULL) AS held,
-        (SELECT array_agg(number) FROM lane
-            WHERE EXISTS (SELECT FROM leading) AND {_ABANDONED.format(now="now.us", lease=":lease::bigint")}) AS abandoned
+        (SELECT array_agg(number) FROM lane WHERE EXISTS (SELECT FROM leads) AND
+            {_ABANDONED.format(now="now.us", lease=":lease::bigint")}) AS abandoned
     FROM now, mine
 """)  # noqa: S608

@@ -1,7 +1,7 @@
 """Reading the message log on PostgreSQL: pages, bounded in what they return and in what they look at.
 
-A page is one statement and so one state of the log: how far it looked, what matched there, and whether anything was left
-are all true of the same moment.
+A page is one statement and so one state of the log: how far it looked, what matched there, and whether anything was
+left are all true of the same moment.
 """
 
 from collections.abc import Sequence
@@ -167,7 +167,8 @@ _GUID = 3
 
 def _conditions(shape: _Shape) -> list[str]:
     conditions = {
-        f"log.{shape.place} > :start AND log.{shape.place} <= coalesce((SELECT last FROM last), {INT64_MAX})": True,
+        f"log.{shape.place} > :start": True,
+        f"log.{shape.place} <= coalesce((SELECT last FROM last), {INT64_MAX})": True,  # noqa: S608
         "log.update_id > 0": shape.updates,  # as the index has it
         "(device.guid = ANY(:guids::text[]) OR device.network_id = ANY(:networks::bigint[]))": shape.by_reach,
         "log.name = ANY(:names::text[])": shape.by_name,

@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from asyncpg import Connection
@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 from hub.store import Amend, Append, Transact, Tx, Write
 from hub.store.batches import plain_messages, runs
 from hub.store.entities import Entities
-from hub.store.postgres_connect import is_unavailable
+from hub.store.postgres_connect import BROKEN, is_unavailable
 from hub.store.postgres_log import BlockingLog, PostgresLog
 from hub.store.secrets import Secrets
 
@@ -27,8 +27,8 @@ _ABOUT = """
 
 
 class Session:
-    """Batches, transactions and statements. Each is durable when it returns, and has done nothing when it raises, unless
-    the connection broke: then nobody knows."""
+    """Batches, transactions and statements. Each is durable when it returns, and has done nothing when it raises,
+    unless the connection broke: then nobody knows."""
 
     def __init__(
         self,
@@ -55,7 +55,10 @@ class Session:
         return cls(connection, wrapped, backend=(pid, since), secrets=secrets, now_ms=now_ms)
 
     async def end(self) -> None:
-        """Let go of the connection, in whatever state it is."""
+        """Let go of the connection, in whatever state it is, and at once of its locks."""
+        if not self.connection.is_closed():
+            with suppress(*BROKEN):
+                await self.connection.execute("SELECT pg_advisory_unlock_all()")
         await self._wrapped.close()  # closes ours too
 
     async def write(self, batch: Sequence[Write]) -> list[Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import Select
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.dialects import postgresql
 
 _NAME = re.compile(r"(?<![:\w]):([a-z_]+)")
 
@@ -36,5 +36,6 @@ class Named:
 
 def selected(select: Select[Any], more: str = "") -> Named:
     """A select of :mod:`hub.store.queries`, with more text behind it, which may have named parameters too."""
-    compiled = select.compile(dialect=PGDialect_asyncpg(paramstyle="named"), compile_kwargs={"literal_binds": True})
+    dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+    compiled = select.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
     return Named(f"{compiled} {more}")

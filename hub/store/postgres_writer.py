@@ -20,8 +20,8 @@ T = TypeVar("T")
 class PostgresWriter:
     """Does what is asked on one connection, in the order in which it was asked for.
 
-    When the connection breaks, the next that asks gets a new one; but not before the old one has ended on the server too
-    and the lane is held again. So nothing that was written earlier can come to light later.
+    When the connection breaks, the next that asks gets a new one; but not before the old one has ended on the server
+    too and the lane is held again. So nothing that was written earlier can come to light later.
 
     Args:
         wait_s: how long a caller waits before it hears that the store is not available. What has begun by then is cut,
@@ -82,7 +82,7 @@ class PostgresWriter:
 
         async def renew(session: Session) -> Renewal:
             if held != self._held:
-                raise LaneLost
+                raise LaneLost(f"lane {held.number} is not held")
             try:
                 return await lanes.renew(session.connection, held, safe=safe, lease_ms=lease_ms)
             except LaneLost:
@@ -153,7 +153,7 @@ class PostgresWriter:
         if not needs_lane:
             return
         if self._is_lost:
-            raise LaneLost
+            raise LaneLost("another worker has the lane")
         if not self._is_sure and self._held is not None:
             try:
                 is_held = await lanes.reclaim(session.connection, self._held)

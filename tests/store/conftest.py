@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from hub.store import Store
+from hub.store import LogQuery, Page, Store, sqlite_read
 from hub.store.secrets import Secrets
 from hub.store.sqlite import SqliteStore
 from tests import postgres as servers
 from tests.builders import EARLIER_MS
+from tests.waiting import WAIT_S
 
 PEPPER = b"a pepper of thirty-two bytes or more"
 
@@ -47,7 +49,16 @@ def postgres_at(url: str, **options: object) -> Store:
     """The same in a database of a server."""
     from hub.store.postgres import PostgresStore
 
-    return PostgresStore(url, Secrets([PEPPER], readable=True), **options)
+    return PostgresStore(url, Secrets([PEPPER], readable=True), **{"wait_s": WAIT_S, **options})
+
+
+async def read_examining(store: Store, query: LogQuery, *, examined: int) -> Page:
+    """A page for which no more than so many rows are looked at."""
+    if isinstance(store, SqliteStore):
+        return await store._reader.do(lambda connection: sqlite_read.read_page(connection, query, examined=examined))
+    from hub.store import postgres_read
+
+    return await store._readers.ask(partial(postgres_read.read_page, query=query, examined=examined))
 
 
 @pytest.fixture(scope="session")
