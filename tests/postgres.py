@@ -95,10 +95,10 @@ class Server:
     # --- its databases ---
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """The URL of a new database, as :meth:`keep_as_template` has left it."""
+    def database(self, *, template: str | None = None) -> Iterator[str]:
+        """The URL of a new database: a copy of the one that :meth:`keep_as_template` was told of, or of this one."""
         name = f"test{next(self._numbers)}"
-        self.do("postgres", f"CREATE DATABASE {name} TEMPLATE {self._template}")
+        self.do("postgres", f"CREATE DATABASE {name} TEMPLATE {template or self._template}")
         try:
             yield self.url(name)
         finally:

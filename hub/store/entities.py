@@ -79,19 +79,10 @@ class Entities:
     Args:
         log: writes messages in the same transaction.
         now_ms: the present, in milliseconds since 1970.
-        before_writing: called once, before anything but messages is written.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        *,
-        log: LogWriter,
-        secrets: Secrets,
-        now_ms: Callable[[], int],
-        before_writing: Callable[[], None] | None = None,
-    ) -> None:
-        self._sql = Statements(connection, before_writing=before_writing)
+    def __init__(self, connection: Connection, *, log: LogWriter, secrets: Secrets, now_ms: Callable[[], int]) -> None:
+        self._sql = Statements(connection)
         self._log = log
         self._secrets = secrets
         self._now_ms = now_ms
@@ -486,7 +477,6 @@ class Entities:
         return list(self._appended)
 
     def touch(self, activity: Sequence[tuple[int, int]]) -> None:
-        self._sql.begin_writing()
         self._log.touch(activity)
 
     def forget_activity(self, device_id: int) -> None:

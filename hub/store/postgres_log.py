@@ -74,8 +74,6 @@ _KNOWN = Named(f"""
     SELECT message_id, kind, created_ms, (SELECT guid FROM device WHERE device.id = device_id) FROM idempotency
     WHERE {_KEY} AND created_ms > :since
 """)  # noqa: S608
-_LOCK_KEY = Named("SELECT pg_advisory_xact_lock(hashtextextended(:text, 0))")
-
 # In the order of devices, so that workers which do the same at once do not wait for each other in a circle.
 _TOUCH = """
     INSERT INTO activity (device_id, last_active_ms)
@@ -91,9 +89,6 @@ _EQUIP = """
     FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY AS piece (name, code, type, data, place)
     ORDER BY place
 """
-
-CHANGES_LOCK = 0x48756201
-"""Whoever changes entities holds this lock until the commit."""
 
 
 class PostgresLog:
@@ -114,7 +109,7 @@ class PostgresLog:
         if await self._remember(message, idempotency, since_ms=since_ms):
             await self.append([message])
             return message
-        known = await self._known(message.device_id, idempotency, since_ms=since_ms)
+        known = await self.repeated(message.device_id, idempotency, since_ms=since_ms)
         assert known is not None, "the row that was in the way"
         return known
 
@@ -123,11 +118,18 @@ class PostgresLog:
         await self._remember(message, idempotency, since_ms=INT64_MAX)
 
     async def repeated(self, device_id: int, idempotency: Idempotency, *, since_ms: int) -> Message | None:
-        """The message that an idempotency key has made after a time. Until the end of the transaction no other worker
-        learns that the key has made none."""
-        names = (idempotency.principal, str(device_id), idempotency.action, idempotency.key)
-        await _LOCK_KEY.value(self._connection, text="\n".join(names))
-        return await self._known(device_id, idempotency, since_ms=since_ms)
+        """The message that an idempotency key has made after a time. Where retention has removed it since, only its id,
+        device and timestamp are still known, which is what an answer needs of it."""
+        known = await _KNOWN.one(self._connection, **_key(device_id, idempotency), since=since_ms)
+        if known is None:
+            return None
+        message_id, kind, created_ms, guid = known
+        statement = f"SELECT {COLUMNS[Kind(kind)]} FROM {TABLES[Kind(kind)]} AS log WHERE id = $1"  # noqa: S608
+        row = await self._connection.fetchrow(statement, message_id)
+        if row is not None:
+            return to_message(Kind(kind), row, guid or "")
+        bare = Notification if kind == Kind.NOTIFICATION else Command
+        return bare(message_id, device_id, guid or "", "", created_ms)
 
     async def amend(self, amends: Sequence[Amend]) -> list[Command | None]:
         """Update commands, each of them once. Returns them as they are afterwards; None where the device has no such
@@ -148,30 +150,11 @@ class PostgresLog:
         if pieces:
             await self._connection.execute(_EQUIP, class_id, *_columns(pieces))
 
-    async def lock_changes(self) -> None:
-        """From here to the commit nobody else changes entities: revisions are seen in their order, and no two
-        transactions wait for each other in a circle."""
-        await self._connection.execute(f"SELECT pg_advisory_xact_lock({CHANGES_LOCK})")
-
     async def _remember(self, message: Message, idempotency: Idempotency, *, since_ms: int) -> bool:
         """Keep a key unless it was kept after a time. Returns whether it is kept now."""
         values = {"message": message.id, "kind": int(message.kind), "created": message.timestamp_ms, "since": since_ms}
         key = _key(message.device_id, idempotency)
         return await _REMEMBER.value(self._connection, **key, **values) is not None
-
-    async def _known(self, device_id: int, idempotency: Idempotency, *, since_ms: int) -> Message | None:
-        """Where retention has removed the message since, only its id, device and timestamp are still known, which is
-        what an answer needs of it."""
-        known = await _KNOWN.one(self._connection, **_key(device_id, idempotency), since=since_ms)
-        if known is None:
-            return None
-        message_id, kind, created_ms, guid = known
-        statement = f"SELECT {COLUMNS[Kind(kind)]} FROM {TABLES[Kind(kind)]} AS log WHERE id = $1"  # noqa: S608
-        row = await self._connection.fetchrow(statement, message_id)
-        if row is not None:
-            return to_message(Kind(kind), row, guid or "")
-        bare = Notification if kind == Kind.NOTIFICATION else Command
-        return bare(message_id, device_id, guid or "", "", created_ms)
 
 
 class BlockingLog:
@@ -194,9 +177,6 @@ class BlockingLog:
 
     def equip(self, class_id: int, equipment: Sequence[SaveEquipment]) -> None:
         await_only(self._log.equip(class_id, equipment))
-
-    def lock_changes(self) -> None:
-        await_only(self._log.lock_changes())
 
 
 def _key(device_id: int, idempotency: Idempotency) -> dict[str, Any]:

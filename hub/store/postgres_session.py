@@ -26,6 +26,10 @@ _ABOUT = """
 """Who serves this connection; and whatever the database says, what was committed is on disk."""
 
 
+WORK_LOCK = 0x48756201
+"""Held by the one piece of work that is going on in the database."""
+
+
 class Session:
     """Batches, transactions and statements. Each is durable when it returns, and has done nothing when it raises,
     unless the connection broke: then nobody knows."""
@@ -67,16 +71,17 @@ class Session:
         if messages is not None:
             await self._log.append(messages)  # one statement is a transaction already
             return messages
-        async with transaction(self.connection):
+        alone = any(isinstance(write, Transact) for write in batch)
+        async with transaction(self.connection, alone=alone):
             return [outcome for run in runs(batch) for outcome in await self._carry_out(run)]
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
-        async with transaction(self.connection):
+        async with transaction(self.connection, alone=True):
             return await self._work(work)
 
     async def delete_expired_keys(self, before_ms: int, *, limit: int) -> int:
         """Delete some keys that expired before a time. Returns how many."""
-        async with transaction(self.connection):
+        async with transaction(self.connection, alone=True):
             return await self._work(lambda tx: tx.delete_expired_keys(before_ms, limit=limit))
 
     async def _carry_out(self, run: Sequence[Write]) -> Sequence[Any]:
@@ -105,23 +110,19 @@ class Session:
         return outcome
 
     async def _work(self, work: Callable[[Entities], T]) -> T:
-        return await self._wrapped.run_sync(
-            lambda wrapped: work(
-                Entities(
-                    wrapped,
-                    log=self._blocking_log,
-                    secrets=self._secrets,
-                    now_ms=self._now_ms,
-                    before_writing=self._blocking_log.lock_changes,
-                )
-            )
-        )
+        given: dict[str, Any] = {"log": self._blocking_log, "secrets": self._secrets, "now_ms": self._now_ms}
+        return await self._wrapped.run_sync(lambda wrapped: work(Entities(wrapped, **given)))
 
 
 @asynccontextmanager
-async def transaction(connection: Connection) -> AsyncIterator[None]:
-    """All of it or nothing."""
-    await connection.execute("BEGIN")
+async def transaction(connection: Connection, *, alone: bool = False) -> AsyncIterator[None]:
+    """All of it or nothing.
+
+    Args:
+        alone: as the only one in the database, beside those that only write messages. Whatever a piece of work reads is
+            still so when it writes; revisions of changes are seen in their order; and no two wait in a circle.
+    """
+    await connection.execute(f"BEGIN; SELECT pg_advisory_xact_lock({WORK_LOCK})" if alone else "BEGIN")
     try:
         yield
         ended = await connection.execute("COMMIT")

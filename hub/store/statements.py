@@ -16,20 +16,10 @@ class Statements:
     """What a transaction does again and again, on a connection that is inside it.
 
     Every method raises ``Conflict`` where a rule of the database fails: uniqueness, or the presence of an owner.
-
-    Args:
-        before_writing: called once, before the first statement that writes.
     """
 
-    def __init__(self, connection: Connection, *, before_writing: Callable[[], None] | None = None) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._before_writing = before_writing
-
-    def begin_writing(self) -> None:
-        """Do what has to be done once, before anything is written."""
-        if self._before_writing is not None:
-            before, self._before_writing = self._before_writing, None
-            before()
 
     def one(self, found: Select[Any], convert: Callable[[Any], T]) -> T | None:
         """What the only row converts to; None when there is none."""
@@ -45,7 +35,6 @@ class Statements:
 
     def insert(self, table: Table, **values: Any) -> int:
         """Insert a row and return its id."""
-        self.begin_writing()
         return int(self.execute(insert(table).values(values).returning(table.c.id)).scalar_one())
 
     def insert_new(self, table: Table, **values: int | str) -> bool:
@@ -64,7 +53,6 @@ class Statements:
 
     def write(self, statement: Executable) -> int:
         """Execute a write. Returns how many rows it touched."""
-        self.begin_writing()
         return self.execute(statement).rowcount
 
     def execute(self, statement: Executable) -> CursorResult[Any]:
