@@ -7,8 +7,8 @@ time of a batch from ``write`` to its answer. A busy loop works for ``TURN_S`` a
 Python's own switch interval, 5 ms, is not among them: a loop that gives the GIL up for a moment in every turn, and
 whose turns are shorter than that, starves all other threads for seconds: each moment begins their wait anew.
 
-With ``--database``, the same on PostgreSQL beside it, in a database that may be filled. There the store works in the loop
-itself, so a busy loop delays it, and the switch interval makes no difference.
+With ``--database``, the same on PostgreSQL beside it, in a database that may be filled. There the store works in the
+loop itself, so a busy loop delays it, and the switch interval makes no difference.
 """
 
 import argparse

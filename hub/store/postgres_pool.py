@@ -13,6 +13,10 @@ from protocol.errors import STORAGE
 T = TypeVar("T")
 
 
+FAREWELL_S = 1.0
+"""How long a server has for its part in ending a connection."""
+
+
 class Pool:
     """Connections for reading, and for whatever else may safely be done twice.
 
@@ -56,8 +60,8 @@ class Pool:
         self._running = False
         for connection in self._busy:
             connection.terminate()
-        while self._idle:
-            await self._idle.pop().close(timeout=1)
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(one.close(timeout=FAREWELL_S) for one in idle), return_exceptions=True)
 
     async def _ask(self, work: Callable[[Connection], Awaitable[T]], deadline_s: float) -> T:
         while self._idle:

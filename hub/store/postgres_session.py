@@ -1,5 +1,6 @@
 """One connection that writes to PostgreSQL: batches and pieces of work, each in a transaction of its own."""
 
+import asyncio
 import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -14,6 +15,7 @@ from hub.store.batches import plain_messages, runs
 from hub.store.entities import Entities
 from hub.store.postgres_connect import BROKEN, is_unavailable
 from hub.store.postgres_log import BlockingLog, PostgresLog
+from hub.store.postgres_pool import FAREWELL_S, ending_at
 from hub.store.secrets import Secrets
 
 T = TypeVar("T")
@@ -60,10 +62,11 @@ class Session:
 
     async def end(self) -> None:
         """Let go of the connection, in whatever state it is, and at once of its locks."""
-        if not self.connection.is_closed():
-            with suppress(*BROKEN):
-                await self.connection.execute("SELECT pg_advisory_unlock_all()")
-        await self._wrapped.close()  # closes ours too
+        async with ending_at(self.connection, asyncio.get_running_loop().time() + FAREWELL_S):
+            if not self.connection.is_closed():
+                with suppress(*BROKEN):
+                    await self.connection.execute("SELECT pg_advisory_unlock_all()")
+            await self._wrapped.close()  # closes ours too
 
     async def write(self, batch: Sequence[Write]) -> list[Any]:
         """Carry out a batch in its order. Returns one outcome per write; an exception is one's own outcome."""
@@ -122,8 +125,8 @@ async def transaction(connection: Connection, *, alone: bool = False) -> AsyncIt
         alone: as the only one in the database, beside those that only write messages. Whatever a piece of work reads is
             still so when it writes; revisions of changes are seen in their order; and no two wait in a circle.
     """
-    await connection.execute(f"BEGIN; SELECT pg_advisory_xact_lock({WORK_LOCK})" if alone else "BEGIN")
     try:
+        await connection.execute(f"BEGIN; SELECT pg_advisory_xact_lock({WORK_LOCK})" if alone else "BEGIN")
         yield
         ended = await connection.execute("COMMIT")
     except BaseException:

@@ -72,7 +72,7 @@ class PostgresWriter:
                 await lanes.unlock(session.connection, self._held.number)
             self._held = None
             lane = await lanes.open_lane(session.connection, owner, queued=queued)
-            self._held, self._is_lost = lanes.Held(lane.number, owner), False
+            self._held, self._is_lost, self._is_sure = lanes.Held(lane.number, owner), False, True
             return lane
 
         return await self._queue(open_lane, needs_lane=False)

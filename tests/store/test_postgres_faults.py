@@ -214,6 +214,32 @@ async def test_who_waits_behind_a_stuck_write_hears_so_too(hasty, database):
     assert await read(hasty) == []
 
 
+async def test_another_workers_long_change_is_told(hasty, database):
+    """Changes of entities take turns, but nobody waits for long."""
+    async with holding(database, f"SELECT pg_advisory_xact_lock({WORK_LOCK})"):
+        for ask in (lambda: add_user(hasty), lambda: hasty.write([Transact(lambda tx: tx.users())])):
+            with pytest.raises(StoreUnavailable):
+                await ask()
+
+    await add_user(hasty)
+    assert await hasty.find_login("alice")
+
+
+async def test_a_store_is_closed_in_time_whatever_the_server_does(database, postgres):
+    """A worker that ends does not wait for a server that has stopped."""
+    store = postgres_at(database)
+    await store.open()
+    await add_device(store)
+    await store.find_device("lamp")
+    postgres.pause()
+    try:
+        began_s = time.monotonic()
+        await store.close()
+        assert time.monotonic() - began_s < 3
+    finally:
+        postgres.resume()
+
+
 # --- changes ----------------------------------------------------------------------------------------------------------
 
 
