@@ -10,13 +10,12 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from hub.store import Amend, Append, Transact, Tx, Write
+from hub.store.batches import plain_kind, plain_messages
 from hub.store.entities import Entities
 from hub.store.lane_files import WriteTurn
 from hub.store.secrets import Secrets
 from hub.store.sqlite_connect import connect_writer, is_unavailable, migrate, transaction, wrap
 from hub.store.sqlite_log import SqliteLog
-from protocol.messages import Message
-from protocol.names import Kind
 
 T = TypeVar("T")
 
@@ -79,7 +78,7 @@ class SqliteWriter:
         """Carry out a batch in its order. Returns one outcome per write; an exception is one's own outcome."""
         if self._log.has_many_unplaced:
             self._log.place()
-        messages = _plain_messages(batch)
+        messages = plain_messages(batch)
         if messages is not None and not self._shared:
             self._log.append(messages)  # one statement is a transaction already
             return messages
@@ -117,7 +116,7 @@ class SqliteWriter:
 
     def _in_order(self, batch: Sequence[Write]) -> list[Any]:
         outcomes: list[Any] = []
-        for kind, writes in groupby(batch, key=_plain_kind):
+        for kind, writes in groupby(batch, key=plain_kind):
             if kind is None:
                 outcomes.extend(self._one(write) for write in writes)
             else:
@@ -146,21 +145,3 @@ class SqliteWriter:
             outcome = exc
         self._connection.execute("RELEASE work")
         return outcome
-
-
-def _plain_kind(write: Write) -> Kind | None:
-    """The kind of a plain append; None for everything else."""
-    return write.message.kind if isinstance(write, Append) and write.idempotency is None else None
-
-
-def _plain_messages(batch: Sequence[Write]) -> list[Message] | None:
-    """The messages of a batch that is nothing but plain appends of one kind; otherwise None."""
-    kind = _plain_kind(batch[0]) if batch else None
-    if kind is None:
-        return None
-    messages: list[Message] = []
-    for write in batch:  # Once for every message, and with the interpreter's lock.
-        if type(write) is not Append or write.idempotency is not None or write.message.kind is not kind:
-            return None
-        messages.append(write.message)
-    return messages

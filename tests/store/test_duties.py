@@ -115,7 +115,8 @@ async def test_of_ids_that_may_be_lost_those_are_recorded_that_the_log_lacks(sto
 
 async def test_ranges_of_lost_ids_are_bounded(store, monkeypatch):
     """The oldest go."""
-    monkeypatch.setattr("hub.store.sqlite_lanes.LOST_RANGES", 2)
+    for module in ("sqlite_lanes", "postgres_lanes"):
+        monkeypatch.setattr(f"hub.store.{module}.LOST_RANGES", 2)
     for number in (10, 20, 30):
         await store.record_lost([number])
 

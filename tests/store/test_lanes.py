@@ -9,22 +9,45 @@ from hub.store.errors import LaneLost, NoLane
 from protocol.messages import IDS_BEGIN_US, LANES
 from protocol.names import INT64_MAX, Kind
 from tests.builders import EARLIER_MS
-from tests.store.conftest import opened, sqlite_at
+from tests.postgres import name_of
+from tests.store.conftest import opened
 from tests.store.world import add_device, amend, append, command, notification
 
 LEASE_MS = 10_000
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_kind(request):
+    return request.param
+
+
 @pytest.fixture
-def open_worker(tmp_path, clock):
+def open_worker(request, database_kind, clock):
     """Opens the stores of several workers on one database."""
+    make = request.getfixturevalue(f"on_{database_kind}")
+    options = {"shared": True} if database_kind == "sqlite" else {}
 
     @asynccontextmanager
     async def worker():
-        async with opened(sqlite_at(tmp_path / "hub.db", now_ms=clock, shared=True)) as store:
+        async with opened(make(now_ms=clock, **options)) as store:
             yield store
 
     return worker
+
+
+@pytest.fixture
+def let_pass(request, database_kind, clock):
+    """Lets time pass: by the clock that the store was given, or by making older what PostgreSQL's own has told."""
+
+    def let_pass_on_postgres(ms):
+        server, url = request.getfixturevalue("postgres"), request.getfixturevalue("database")
+        for column in ("lane SET seen_us = seen_us", "lead SET until_us = until_us"):
+            server.do(name_of(url), f"UPDATE {column} - {ms * 1_000}")
+
+    def let_pass_on_sqlite(ms):
+        clock.now_ms += ms
+
+    return let_pass_on_postgres if database_kind == "postgres" else let_pass_on_sqlite
 
 
 @pytest.fixture
@@ -88,7 +111,7 @@ async def test_only_a_crash_of_a_queued_run_may_have_lost_ids(store, open_store,
     """What it showed and did not store lies between the log's end and the mark."""
     lamp = await add_device(store)
     lane = await store.open_lane("run", queued=queued)
-    last = lane.mark + LANES
+    last = lane.mark - lane.mark % LANES + LANES + lane.number
     await store.reserve(lane.number, lane.mark + 2_000_000)
     await append(store, [notification(lamp, id=last)])
     if complete:
@@ -124,7 +147,8 @@ async def test_a_lane_is_free_when_its_worker_has_gone(open_worker):
 
 async def test_there_is_a_last_lane(open_worker, monkeypatch):
     """Whoever finds none says so."""
-    monkeypatch.setattr("hub.store.lane_files.LANES", 1)
+    for module in ("lane_files", "postgres_lanes"):
+        monkeypatch.setattr(f"hub.store.{module}.LANES", 1)
     async with open_worker() as one, open_worker() as other:
         await one.open_lane("one", queued=False)
         with pytest.raises(NoLane, match="takes no more"):
@@ -136,10 +160,10 @@ async def test_workers_hear_of_each_other(two):
     one, other = two
 
     await other.renew(1, owner="other", safe=10**15, lease_ms=LEASE_MS)
-    heard = await one.renew(0, owner="one", safe=10**14, lease_ms=LEASE_MS)
+    heard = await one.renew(0, owner="one", safe=2 * 10**15, lease_ms=LEASE_MS)
 
     assert (frozenset({0, 1}), 2) == (heard.held, heard.workers)
-    assert heard.safe[:2] == (10**14, 10**15)
+    assert heard.safe[:2] == (2 * 10**15, 10**15)
 
 
 async def test_one_of_them_leads(two):
@@ -154,20 +178,20 @@ async def test_one_of_them_leads(two):
     assert (await other.renew(1, owner="other", safe=1, lease_ms=LEASE_MS)).leads
 
 
-async def test_a_silent_leader_is_succeeded(two, clock):
+async def test_a_silent_leader_is_succeeded(two, let_pass):
     """It may be paused, or cut off; when it comes back it does not lead."""
     one, other = two
     await one.renew(0, owner="one", safe=1, lease_ms=LEASE_MS)
-    clock.now_ms += LEASE_MS + 1
+    let_pass(LEASE_MS + 1)
 
     assert (await other.renew(1, owner="other", safe=1, lease_ms=LEASE_MS)).leads
     assert not (await one.renew(0, owner="one", safe=1, lease_ms=LEASE_MS)).leads
 
 
-async def test_a_paused_worker_keeps_its_lane(two, open_worker, clock):
+async def test_a_paused_worker_keeps_its_lane(two, open_worker, let_pass):
     """However long it is paused: what it writes when it goes on must not meet another's ids."""
     _, other = two
-    clock.now_ms += 10 * LEASE_MS
+    let_pass(10 * LEASE_MS)
 
     heard = await other.renew(1, owner="other", safe=1, lease_ms=LEASE_MS)
     async with open_worker() as third:
@@ -176,13 +200,13 @@ async def test_a_paused_worker_keeps_its_lane(two, open_worker, clock):
     assert (0 in heard.held, lane.number) == (True, 2)
 
 
-async def test_a_worker_that_died_is_no_longer_there(two, clock):
+async def test_a_worker_that_died_is_no_longer_there(two, let_pass):
     """The leader finds out, a lease after it was heard of last."""
     one, other = two
     await one.close()
 
     still = await other.renew(1, owner="other", safe=1, lease_ms=LEASE_MS)
-    clock.now_ms += LEASE_MS + 1
+    let_pass(LEASE_MS + 1)
     heard = await other.renew(1, owner="other", safe=1, lease_ms=LEASE_MS)
 
     assert (0 in still.held, 0 in heard.held) == (True, False)
