@@ -72,7 +72,7 @@ class Session:
         """Carry out a batch in its order. Returns one outcome per write; an exception is one's own outcome."""
         messages = plain_messages(batch)
         if messages is not None:
-            await self._log.append(messages)  # one statement is a transaction already
+            await self._log.append_at_once(messages)
             return messages
         alone = any(isinstance(write, Transact) for write in batch)
         async with transaction(self.connection, alone=alone):
