@@ -34,6 +34,7 @@ class WorkerProcess:
     async def start(cls, slot: int, listening: socket.socket, environ: Mapping[str, str]) -> Self:
         """Start a fresh interpreter on the slot's socket."""
         ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_unix_connection(sock=ours)
         place = Place(slot, listening.fileno(), theirs.fileno())
         # With -m Python looks into the current directory first, unless told not to: the worker looks where we did.
         where = [] if sys.path[0] == os.getcwd() else ["-P"]
@@ -47,11 +48,10 @@ class WorkerProcess:
                 start_new_session=True,  # Ctrl-C is for the supervisor, who tells the workers.
             )
         except BaseException:
-            ours.close()
+            writer.close()
             raise
         finally:
             theirs.close()
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
         return cls(process, reader, writer)
 
     @property
