@@ -12,7 +12,7 @@ import pytest
 
 from hub.client import Registration, connect
 from tests.bus.servers import Server
-from tests.examples.programs import START_S, Place
+from tests.examples.programs import START_S, InTerminal, Place
 from tests.fault.ledger import Ledger
 from tests.fault.peers import Follower, Producer, running
 from tests.waiting import WAIT_S, until
@@ -135,9 +135,10 @@ async def crew(tmp_path):
 
 
 async def saved_devices(crew: Crew, *guids: str) -> None:
+    await crew._place.run("hub", "network", "create", "home")
     async with connect(crew.served.url, access_key=crew.served.key) as client:
         for guid in guids:
-            await client.save_device(guid, Registration(name=guid, device_class="thing"), key=f"key of {guid}")
+            await client.save_device(guid, Registration(name=guid, device_class="thing", network="home"), key=guid)
 
 
 # --- the start --------------------------------------------------------------------------------------------------------
@@ -254,6 +255,21 @@ async def test_a_signal_drains_all_workers(crew, number):
     await crew.gone()
     assert sum(line["connections"] for line in closes) == 1
     assert {1, 2} == {line["worker"] for line in crew.logged("stopped")}
+
+
+async def test_a_terminal_that_goes_away_ends_the_hub(crew):
+    """Its SIGHUP is nobody's wish for new workers; a hub without workers ends, too."""
+    said = ["--workers", "2", "--bus", crew._bus]
+    program = crew._place.start("hub", "serve", *said, of=InTerminal, HUB_PORT="0", HUB_DRAIN_S="0", **HURRY)
+    await program.prints("hub tail")
+    workers = children(program.process.pid)
+
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), program._ours)
+    program.process.send_signal(signal.SIGHUP)
+    await program.ends(0)
+
+    assert not any(lives(pid) for pid in workers)
 
 
 async def test_a_signal_during_the_start_ends_it(crew):
