@@ -20,6 +20,10 @@ class NotReady(Exception):
     """A worker has not become ready; the text says why."""
 
 
+class Refused(NotReady):
+    """It has said so itself: with these settings, or in this place, it cannot start."""
+
+
 class WorkerProcess:
     """A worker's process. Made by :meth:`start`, it has to be ended by :meth:`end`, whatever becomes of it."""
 
@@ -73,7 +77,7 @@ class WorkerProcess:
             raise NotReady(f"it ended ({await self.ended()}) before it was ready; the log may say why")
         told = json.loads(line)
         if "failed" in told:
-            raise NotReady(told["failed"])
+            raise Refused(told["failed"])
         return str(told["banner"])
 
     async def ended(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import structlog
 
 from hub.app import CannotStart
-from hub.workers.process import NotReady, WorkerProcess
+from hub.workers.process import NotReady, Refused, WorkerProcess
 from hub.workers.restarts import ATTEMPTS, Restarts
 
 log = structlog.get_logger("hub.workers")
@@ -42,7 +42,7 @@ class Slot:
         """Start a worker, and another one when it ends or when :meth:`replace` asks for it; until cancelled.
 
         Raises:
-            CannotStart: one after the other has failed to start.
+            CannotStart: the very first says that it cannot start, or one after the other has failed to.
         """
         worker = await self._bring_up()
         while True:
@@ -73,6 +73,8 @@ class Slot:
             try:
                 return await self._start()
             except NotReady as exc:
+                if isinstance(exc, Refused) and not self.ready.is_set():
+                    raise CannotStart(f"worker {self._number}: {exc}") from exc
                 wait_s = self._restarts.failed()
                 if self._restarts.hopeless:
                     text = f"worker {self._number} did not start, {ATTEMPTS} times in a row: {exc}"
