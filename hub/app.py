@@ -14,6 +14,8 @@ from typing import IO, cast
 
 import structlog
 
+from hub.bus import Bus
+from hub.bus.errors import CannotOpen as CannotOpenBus
 from hub.bus.local import LocalBus
 from hub.client.profile import FILE_NAME, BadProfile, Profile
 from hub.core.connection import ConnectionLimits
@@ -23,7 +25,7 @@ from hub.logs import configure
 from hub.passwords import hash_password
 from hub.settings import Settings
 from hub.store import Store, Tx
-from hub.store.errors import CannotOpen
+from hub.store.errors import CannotOpen, NoLane
 from hub.store.secrets import Secrets, load_peppers
 from hub.store.sqlite import SqliteStore
 from hub.web.addresses import Proxies
@@ -32,6 +34,7 @@ from hub.web.routes import make_app
 from hub.web.server import Server
 from hub.web.writes import compiled
 from protocol.entities import KeyPermission
+from protocol.errors import Conflict
 from protocol.names import UserRole
 
 log = structlog.get_logger("hub")
@@ -67,11 +70,16 @@ class Hub:
     own. Tests and programs that embed a hub use this class.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, listening: socket.socket | None = None) -> None:
+        """
+        Args:
+            listening: a socket that is bound already, instead of one at the settings' address.
+        """
         self.settings = settings
         self.first_start: FirstStart | None = None
         self.store: Store = make_store(settings)
-        self.gateway = Gateway(self.store, LocalBus(), policy=make_policy(settings))
+        self.gateway = Gateway(self.store, make_bus(settings), policy=make_policy(settings))
+        self._listening = listening
         self.edge = Edge(
             self.gateway,
             limits=make_limits(settings),
@@ -112,11 +120,11 @@ class Hub:
         Raises:
             CannotStart: the port is taken, the database cannot be opened, a certificate cannot be read.
         """
-        listening = bind(self.settings.host, self.settings.port)
+        listening = self._listening or bind(self.settings.host, self.settings.port)
         try:
             self._lock = lock(self.settings)
             await self.store.open()
-            self.first_start = await self.store.transact(lambda tx: prepare(tx, self.settings))
+            self.first_start = await self._prepare()
             await self.gateway.start()
             self.edge.wheel.start()
             self._server = self._make_server()
@@ -124,7 +132,7 @@ class Hub:
             listening.close()
             await self.store.close()
             self._unlock()
-            if isinstance(exc, CannotOpen):
+            if isinstance(exc, CannotOpen | CannotOpenBus | NoLane):
                 raise CannotStart(str(exc)) from exc
             raise
         run = self._server.run_until_stopped if signals else self._server.run_quietly
@@ -134,6 +142,12 @@ class Hub:
                 await self._fail_to_listen()
             await asyncio.sleep(0.005)
         write_profile(self)
+
+    async def _prepare(self) -> FirstStart | None:
+        try:
+            return await self.store.transact(lambda tx: prepare(tx, self.settings))
+        except Conflict:  # Another worker has made the administrator at this very moment.
+            return await self.store.transact(lambda tx: prepare(tx, self.settings))
 
     def _make_server(self) -> Server:
         settings = self.settings
@@ -186,6 +200,8 @@ class Hub:
 
 def make_store(settings: Settings) -> Store:
     """The store that the settings name."""
+    if settings.database_url.scheme != "sqlite":
+        return _make_postgres(settings)
     path = settings.database_path
     if path is None:
         raise CannotStart("a hub needs a database file: HUB_DATABASE_URL=sqlite:///hub.db")
@@ -198,7 +214,26 @@ def make_store(settings: Settings) -> Store:
     peppers = load_peppers(settings.pepper_path, given)
     kept = Secrets(peppers, readable=settings.access_keys_readable)
     # Less than the callers' patience, so that "locked" is what they hear, not "no answer".
-    return SqliteStore(path, kept, wait_s=settings.database_wait_s, busy_timeout_s=settings.database_wait_s * 0.8)
+    wait_s = settings.database_wait_s
+    return SqliteStore(path, kept, wait_s=wait_s, busy_timeout_s=wait_s * 0.8, shared=settings.bus_url is not None)
+
+
+def _make_postgres(settings: Settings) -> Store:
+    from hub.store.postgres import PostgresStore  # late: a hub on SQLite needs none of it
+
+    given = settings.pepper.get_secret_value() if settings.pepper is not None else None
+    kept = Secrets(load_peppers(settings.pepper_path, given), readable=settings.access_keys_readable)
+    url, wait_s = settings.database_url.text, settings.database_wait_s
+    return PostgresStore(url, kept, wait_s=wait_s, pool=settings.database_pool)
+
+
+def make_bus(settings: Settings) -> Bus:
+    """The bus that the settings name; in-process where they name none."""
+    if settings.bus_url is None:
+        return LocalBus()
+    from hub.bus.redis import RedisBus  # late: a hub that is alone needs none of it
+
+    return RedisBus(settings.bus_url.text, prefix=settings.bus_prefix, buffer_bytes=settings.bus_buffer_bytes)
 
 
 def make_policy(settings: Settings) -> Policy:
@@ -239,6 +274,10 @@ def make_policy(settings: Settings) -> Policy:
         pending_write_bytes=settings.pending_write_bytes,
         open_commands=settings.open_commands_per_device,
         equipment=settings.equipment_per_class,
+        heartbeat_s=settings.heartbeat_s,
+        lease_s=settings.lease_s,
+        bus_poll_s=settings.bus_poll_s,
+        replay_overlap_s=settings.replay_overlap_s,
     )
 
 
@@ -288,8 +327,11 @@ def make_connection_limits(settings: Settings) -> ConnectionLimits:
     )
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
     """A socket that has the address, before anything else is touched; it listens only when the hub is ready.
+
+    Args:
+        reuse_port: whether other sockets may have the same address, if they say so too.
 
     Raises:
         CannotStart: the address cannot be had.
@@ -297,6 +339,8 @@ def bind(host: str, port: int) -> socket.socket:
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if host == "::":
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # All addresses means those of IPv4, too.
         bound.bind((host, port))
@@ -311,22 +355,27 @@ def taken(host: str, port: int, exc: OSError) -> CannotStart:
     return CannotStart(f"cannot listen on {host}:{port}: {exc.strerror or exc}; {hint}")
 
 
-def lock(settings: Settings) -> IO[bytes]:
-    """Keep a second hub away from the same database: two would give out the same ids.
+def lock(settings: Settings) -> IO[bytes] | None:
+    """Keep hubs away from a SQLite database that do not know of each other: they would give out the same ids.
 
     Raises:
         CannotStart: another hub has it.
     """
-    path = settings.data_directory / f"{settings.database_path.name if settings.database_path else 'hub'}.lock"
+    if settings.database_path is None:
+        return None
+    path = settings.data_directory / f"{settings.database_path.name}.lock"
     try:
         file = path.open("ab")
     except OSError as exc:
         raise CannotStart(f"cannot write beside the database: {path}: {exc.strerror}") from exc
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_EX if settings.bus_url is None else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except OSError as exc:
         file.close()
-        raise CannotStart(f"another hub runs on {settings.database_path}; one hub has a SQLite database") from exc
+        raise CannotStart(
+            f"another hub runs on {settings.database_path}; several share it only with a bus between them (HUB_BUS_URL "
+            "for each)"
+        ) from exc
     return file
 
 
@@ -335,6 +384,7 @@ def lock(settings: Settings) -> IO[bytes]:
 
 def prepare(tx: Tx, settings: Settings) -> FirstStart | None:
     """Make the administrator of a new installation, with an access key. None: there are users already."""
+    _check_pepper(tx)
     if tx.users():
         return None
     given = settings.admin_password.get_secret_value() if settings.admin_password is not None else None
@@ -344,6 +394,15 @@ def prepare(tx: Tx, settings: Settings) -> FirstStart | None:
     if settings.compat:
         _seed(tx)
     return FirstStart(user.login, None if given else password, key.secret)
+
+
+def _check_pepper(tx: Tx) -> None:
+    """Notice at the start that no key in the database would work."""
+    if not tx.has_pepper():
+        raise CannotStart(
+            "the pepper is not the one of this database, and with it no key works: every hub on a database needs the "
+            "same HUB_PEPPER or HUB_PEPPER_FILE"
+        )
 
 
 def _seed(tx: Tx) -> None:
@@ -394,11 +453,7 @@ def serve(settings: Settings) -> int:
     configure(level=settings.log_level, form=settings.log_format)
     for warning in settings.warnings():
         log.warning(warning)
-    if settings.workers > 1:
-        print("hub: several workers need a bus (HUB_BUS_URL), and this version has none", file=sys.stderr)
-        return EXIT_COULD_NOT_START
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    gc.set_threshold(*COLLECT_AFTER)
+    tune()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         try:
             return runner.run(_serve(settings))
@@ -407,16 +462,28 @@ def serve(settings: Settings) -> int:
             return EXIT_COULD_NOT_START
 
 
+def tune() -> None:
+    """Set what belongs to the interpreter and not to a hub in it."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.set_threshold(*COLLECT_AFTER)
+
+
 async def _serve(settings: Settings) -> int:
     hub = Hub(settings)
     await hub.start(signals=True)
     print(banner(hub), flush=True)
+    await run_started(hub)
+    return EXIT_OK
+
+
+async def run_started(hub: Hub) -> None:
+    """Run a hub that has just started, in a process of its own, until it has stopped."""
+    settings = hub.settings
     gc.collect()
     gc.freeze()  # What is there now stays: no collection needs to look at it again.
-    log.info("started", url=hub.url, database=str(settings.database_path), connections_limit=settings.connection_limit)
+    log.info("started", url=hub.url, database=str(settings.database_url), connections_limit=settings.connection_limit)
     await hub.run()
     log.info("stopped")
-    return EXIT_OK
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -432,6 +499,8 @@ def banner(hub: Hub) -> str:
     """What the terminal shows at the start: where it listens, and what to try."""
     scheme = "https" if hub.settings.tls else "http"
     lines = [f"The hub listens on {scheme}://{hub._authority()} and {hub.url}"]
+    if hub.settings.workers > 1:
+        lines.append(f"{hub.settings.workers} workers serve it.")
     lines += [f"WARNING: {warning}" for warning in hub.settings.warnings() if hub.settings.limits != "default"]
     first = hub.first_start
     if first is not None:

@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hub.settings_places import SettingsError, read_places, told
+from hub.settings_urls import Url
 from protocol import API_VERSION
 
 __all__ = ["COMPAT", "LIMITS", "PUBLISHED_PASSWORDS", "Settings", "SettingsError"]
@@ -101,8 +102,34 @@ class Settings(BaseSettings):
     # Where
     host: Annotated[str, Field(min_length=1, description="address to listen on; 0.0.0.0 or :: for all")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535, description="TCP port; 0 takes a free one")] = 8080
-    database_url: Annotated[str, Field(description="where everything is kept: sqlite:///PATH")] = "sqlite:///hub.db"
-    bus_url: Annotated[str | None, Unsettable, Field(description="bus between workers; unset: in-process")] = None
+    database_url: Annotated[
+        Url, Field(description="where everything is kept: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME")
+    ] = Url("sqlite:///hub.db")
+    database_pool: Annotated[int, Field(ge=2, le=100, description="connections to PostgreSQL that only read")] = 8
+    bus_url: Annotated[
+        Url | None, Unsettable, Field(description="bus between workers: redis://HOST; unset: there is one worker")
+    ] = None
+    bus_prefix: Annotated[
+        str, Field(pattern=r"^[\w.-]{1,32}$", description="how the names of our channels in Redis begin")
+    ] = "hub"
+    bus_buffer_bytes: Annotated[
+        int, Field(ge=65_536, description="bytes of bundles that wait for the bus; more is left to the log")
+    ] = 33_554_432
+    heartbeat_s: Annotated[
+        float, Field(ge=0.1, le=60, description="seconds between two signs of life for the other workers")
+    ] = 1.0
+    lease_s: Annotated[
+        float, Field(ge=0.5, le=600, description="seconds until a silent worker is succeeded in what only one may do")
+    ] = 10.0
+    bus_poll_s: Annotated[
+        float, Field(ge=0.1, le=60, description="seconds between two looks into the log while the bus is away")
+    ] = 1.0
+    replay_overlap_s: Annotated[
+        float,
+        Field(
+            ge=0, le=600, description="seconds before its id at which a resume begins, for messages of other workers"
+        ),
+    ] = 5.0
     workers: Annotated[int, Field(ge=1, le=1024, description="processes that serve; more than one needs a bus")] = 1
     context_paths: Annotated[
         list[str],
@@ -452,8 +479,10 @@ class Settings(BaseSettings):
 
     @property
     def database_path(self) -> Path | None:
-        """The database's file; None: it lives in memory only."""
-        path = self.database_url.removeprefix("sqlite:///")
+        """The database's file; None: there is none, but a server."""
+        if self.database_url.scheme != "sqlite":
+            return None
+        path = self.database_url.text.removeprefix("sqlite:///")
         return None if path == ":memory:" else Path(path)
 
     @property
@@ -510,17 +539,13 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _database(cls, url: str) -> str:
-        if not url.startswith("sqlite:///") or url == "sqlite:///":
-            raise ValueError("must be sqlite:///PATH, such as sqlite:///hub.db or sqlite:////var/lib/hub/hub.db")
-        return url
+    def _database(cls, url: Url) -> Url:
+        return url.checked_database()
 
     @field_validator("bus_url")
     @classmethod
-    def _bus(cls, url: str | None) -> str | None:
-        if url is not None:
-            raise ValueError("must be unset: this version has the in-process bus only")
-        return url
+    def _bus(cls, url: Url | None) -> Url | None:
+        return None if url is None else url.checked_bus()
 
     @field_validator("context_paths")
     @classmethod
@@ -584,6 +609,8 @@ class Settings(BaseSettings):
             yield "HUB_PEPPER and HUB_PEPPER_FILE: give one of them"
         if self.workers > 1 and self.bus_url is None:
             yield "HUB_WORKERS: must be 1: several workers need a bus between them (HUB_BUS_URL)"
+        if self.lease_s < 3 * self.heartbeat_s:
+            yield "HUB_LEASE_S: must be at least three times HUB_HEARTBEAT_S, or one lost heartbeat changes who leads"
         if self.admin_password is not None and _published(self.admin_password) and not self.compat:
             yield "HUB_ADMIN_PASSWORD: must not be a published password; leave it unset and one is generated"
 

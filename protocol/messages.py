@@ -12,6 +12,11 @@ from protocol.names import Kind
 IDS_BEGIN_US = 1_577_836_800_000_000
 """2020-01-01 in microseconds since 1970. Ids counted from here stay below 2**53 until the year 2305."""
 
+LANES = 64
+"""Workers share one id space: the worker in lane k only ever uses values congruent to k modulo LANES, so two of them
+cannot collide and need not talk. The price: beyond 1,000,000 / LANES messages a second a worker's ids run ahead of the
+clock, which harms nothing as long as they are reserved."""
+
 AHEAD_MS = 10_000
 """How far the timestamps of a device may run ahead of the clock before its messages share a millisecond."""
 

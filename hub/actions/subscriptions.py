@@ -62,7 +62,8 @@ async def _subscribe(gateway: Gateway, caller: Caller, kind: Kind, ask: Subscrib
     """Register, look into the log, answer; the history follows the answer, live messages follow the history."""
     connection = _connection(caller)
     clauses = caller.principal.access.scopes(SUBSCRIBE_ACTION[kind])
-    subscription = gateway.subscribe(connection, caller.principal, kind, ask, clauses)
+    topics = frozenset[int]() if gateway.bus.alone else await in_task(gateway.follow(kind, ask, clauses))
+    subscription = gateway.subscribe(connection, caller.principal, kind, ask, clauses=clauses, topics=topics)
     answer: dict[str, Any] = {"subscriptionId": subscription.id}
     resumes = ask.since is not None
     if connection.extended or resumes:
@@ -81,9 +82,11 @@ async def _subscribe(gateway: Gateway, caller: Caller, kind: Kind, ask: Subscrib
 
 
 def _query(gateway: Gateway, subscription: Subscription, ask: Subscribe) -> LogQuery:
+    after, beyond = gateway.others.resume_from(ask.since or 0)
     return LogQuery(
         subscription.kind,
-        after=ask.since or 0,
+        after=after,
+        beyond=beyond,
         newer_than_ms=ask.timestamp_ms,
         reach=reach_of(subscription.clauses, subscription.guids),
         names=subscription.names,
@@ -102,7 +105,7 @@ async def _recovery(gateway: Gateway, subscription: Subscription, query: LogQuer
     for lost in [*gateway.commits.lost, *await in_task(gateway.store.lost())]:
         if lost.after < after < lost.before:
             return _missed("unknown-position", after, lost.before)
-    if after > subscription.position:
+    if after > subscription.position and not gateway.others.may_exist(after):
         # It may have come from a worker whose messages this one has not seen yet, or from another hub altogether.
         return _missed("unknown-position", after, after + 1)
     return {"recovered": True}

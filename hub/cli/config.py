@@ -88,6 +88,10 @@ def _masked(value: Any) -> Any:
 
     from pydantic import SecretStr
 
+    from hub.settings_urls import Url
+
+    if isinstance(value, Url):
+        return str(value)
     if isinstance(value, SecretStr):
         return "********"
     return str(value) if isinstance(value, Path) else value

@@ -5,7 +5,7 @@ before the hub has noticed, so its newest connections win.
 """
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Generic, TypeVar
 
 from hub.core.access import Address
@@ -28,7 +28,7 @@ class Crowds(Generic[T]):
         self._per_device = per_device
         self._addresses: Counter[bytes] = Counter()
         self._users: Counter[int] = Counter()
-        self._devices: dict[int, dict[T, None]] = {}
+        self._devices: dict[int, dict[T, int]] = {}
         self._who: dict[T, tuple[int | None, int | None]] = {}
 
     def __len__(self) -> int:
@@ -54,12 +54,24 @@ class Crowds(Generic[T]):
 
     # --- who they are
 
-    def has_room(self, user_id: int) -> bool:
-        """Whether a user may have one more."""
-        return not self._per_user or self._users[user_id] < self._per_user
+    def has_room(self, user_id: int, elsewhere: int = 0) -> bool:
+        """Whether a user may have one more, who has so many on other workers."""
+        return not self._per_user or self._users[user_id] + elsewhere < self._per_user
 
-    def enter(self, one: T, *, user_id: int | None, device_id: int | None) -> list[T]:
+    def enter(
+        self,
+        one: T,
+        *,
+        user_id: int | None,
+        device_id: int | None,
+        now_us: int = 0,
+        elsewhere: Sequence[int] = (),
+    ) -> list[T]:
         """A connection is this user's or this device's from now on. Nothing happens if it had entered before.
+
+        Args:
+            now_us: when that is, in microseconds; never less than the time before.
+            elsewhere: when those of the device came that are on other workers.
 
         Returns:
             The device's oldest ones, which have to make room.
@@ -71,12 +83,40 @@ class Crowds(Generic[T]):
             self._users[user_id] += 1
         if device_id is None:
             return []
-        ones = self._devices.setdefault(device_id, {})
-        ones[one] = None
-        return list(ones)[: -self._per_device] if self._per_device else []
+        self._devices.setdefault(device_id, {})[one] = now_us
+        return self.crowded_out(device_id, elsewhere)
 
-    def leave(self, one: T) -> None:
-        """A connection has gone. Idempotent."""
+    def crowded_out(self, device_id: int, elsewhere: Sequence[int] = ()) -> list[T]:
+        """Of a device's connections here, those that have to make room for newer ones."""
+        ones = self._devices.get(device_id, {})
+        excess = len(ones) + len(elsewhere) - self._per_device
+        if not self._per_device or excess <= 0:
+            return []
+        if not elsewhere:
+            return list(ones)[:excess]
+        times: list[tuple[int, T | None]] = [*((time_us, one) for one, time_us in ones.items())]
+        times += [(time_us, None) for time_us in elsewhere]
+        times.sort(key=lambda entry: entry[0])
+        return [one for _, one in times[:excess] if one is not None]
+
+    def of_user(self, user_id: int) -> int:
+        """How many connections a user has here."""
+        return self._users.get(user_id, 0)
+
+    def of_device(self, device_id: int) -> list[int]:
+        """When each of a device's connections here came."""
+        return list(self._devices.get(device_id, {}).values())
+
+    @property
+    def users(self) -> list[int]:
+        return list(self._users)
+
+    @property
+    def devices(self) -> list[int]:
+        return list(self._devices)
+
+    def leave(self, one: T) -> tuple[int | None, int | None]:
+        """A connection has gone. Idempotent. Returns whose it was: row ids of a user and of a device."""
         user_id, device_id = self._who.pop(one, (None, None))
         if user_id is not None:
             _count_down(self._users, user_id)
@@ -85,6 +125,7 @@ class Crowds(Generic[T]):
             del ones[one]
             if not ones:
                 del self._devices[device_id]
+        return user_id, device_id
 
 
 def _block(address: Address) -> bytes:

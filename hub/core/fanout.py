@@ -62,10 +62,32 @@ class FanOut:
         self._ready: list[Connection] = []
         self._deferred: dict[Connection, dict[Subscription, None]] = {}
         self._simpler: list[Subscription] = []
-        self.position = 0
-        """The id of the newest message that was published here."""
+        self.newest = 0
+        """The greatest id that was published here."""
+        self._floor: int | None = None
+        self._skipping: dict[Subscription, None] = {}
         self.deliveries = 0
         """Messages x subscriptions handed to outboxes so far."""
+
+    @property
+    def position(self) -> int:
+        """The id up to which everything has been published here that ever will be."""
+        return self.newest if self._floor is None else self._floor
+
+    def advance(self, floor: int) -> None:
+        """Messages come from several workers, and so not in the order of their ids: everything up to here has come."""
+        self._floor = max(floor, self._floor or 0)
+        for subscription in list(self._skipping):
+            skip = {message_id for message_id in subscription.skip or () if message_id > floor}
+            if not skip:
+                del self._skipping[subscription]
+                if subscription.skip is not None:
+                    subscription.skip = None
+                    self._simpler.append(subscription)
+            else:
+                subscription.skip = skip
+        if self._simpler:
+            self.settle()
 
     # --- fed by the gateway: subscriptions
 
@@ -85,6 +107,7 @@ class FanOut:
             [last] = subscription.connection.subscriptions.values()
             if last.buckets and last is not subscription:
                 self.reroute(last)  # It may stand in an audience now.
+        self._skipping.pop(subscription, None)
         deferred = self._deferred.get(subscription.connection)
         if deferred is not None:
             deferred.pop(subscription, None)
@@ -107,6 +130,8 @@ class FanOut:
         subscription.reconsider()
         if kept:
             self._deliver(subscription, kept)
+        if subscription.skip is not None and self._floor is not None:
+            self._skipping[subscription] = None
         self._remove(subscription)
         self._place(subscription)
 
@@ -150,8 +175,8 @@ class FanOut:
     def publish(self, published: Published) -> None:
         """Route a committed message. It reaches outboxes with the next :meth:`take_ready`."""
         message = published.message
-        if message.id > self.position:
-            self.position = message.id
+        if message.id > self.newest:
+            self.newest = message.id
         index = self._indexes[message.kind]
         if (topic := index.devices.get(message.device_guid)) is not None:
             self._collect(topic, published)

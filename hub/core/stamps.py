@@ -7,12 +7,7 @@ milliseconds since 1970 and live apart from the ids. Neither ever goes back, wha
 from dataclasses import dataclass
 
 from protocol.errors import STORAGE
-from protocol.messages import AHEAD_MS, IDS_BEGIN_US
-
-LANES = 64
-"""Workers share one id space: the worker in lane k only ever uses values congruent to k modulo LANES, so two of them
-cannot collide and need not talk. The price: beyond 1,000,000 / LANES messages a second a worker's ids run ahead of the
-clock, which harms nothing as long as they are reserved."""
+from protocol.messages import AHEAD_MS, IDS_BEGIN_US, LANES
 
 RESERVE_US = 60_000_000
 """How far ahead of use ids are reserved, in ids (microseconds)."""
@@ -58,6 +53,21 @@ class Stamper:
         Raises:
             StoreUnavailable: the reservation is used up, because the database has not answered for long.
         """
+        next_id = self.next_id(now_us)
+        now_ms = now_us // 1000
+        if now_ms > self._current_ms:
+            self._move_to(now_ms)
+        elif device_id in self._stamped and self._current_ms < now_ms + AHEAD_MS:
+            self._move_to(self._current_ms + 1)
+        self._stamped.add(device_id)
+        return Stamp(next_id, self._current_ms)
+
+    def next_id(self, now_us: int) -> int:
+        """An id alone, for what has no time of its own.
+
+        Raises:
+            StoreUnavailable: as of :meth:`stamp`.
+        """
         least = now_us - IDS_BEGIN_US
         if least <= self._last_id:
             least = self._last_id + 1
@@ -66,13 +76,21 @@ class Stamper:
             raise STORAGE.error(retry_after_s=1)
         self._last_id = next_id
         self.is_low = self._mark - next_id < RESERVE_US // 2
-        now_ms = now_us // 1000
-        if now_ms > self._current_ms:
-            self._move_to(now_ms)
-        elif device_id in self._stamped and self._current_ms < now_ms + AHEAD_MS:
-            self._move_to(self._current_ms + 1)
-        self._stamped.add(device_id)
-        return Stamp(next_id, self._current_ms)
+        return next_id
+
+    def promise(self, now_us: int) -> int:
+        """An id that is below all that will be given from now on, close to the present."""
+        self._last_id = max(self._last_id, min(now_us - IDS_BEGIN_US, self._mark))
+        self.is_low = self._mark - self._last_id < RESERVE_US // 2
+        return self._last_id
+
+    def heard(self, message_id: int, device_id: int, timestamp_ms: int, now_us: int) -> None:
+        """Another worker gave this stamp: what is given here from now on comes after it, as far as the clocks agree."""
+        self._last_id = max(self._last_id, min(message_id, self._mark))
+        if self._current_ms < timestamp_ms < now_us // 1000 + AHEAD_MS:
+            self._move_to(timestamp_ms)
+        if timestamp_ms == self._current_ms:
+            self._stamped.add(device_id)
 
     def _move_to(self, timestamp_ms: int) -> None:
         self._current_ms = timestamp_ms

@@ -64,6 +64,7 @@ class Subscription:
         position: the id of the newest message that had been published when it was registered.
         seat: its place in the audience of its bucket; -1: it stands in none.
         skip: ids that a replay has already sent and that are still to be published here.
+        topics: what is heard of other workers for it.
         dropped: messages that the overflow policy has dropped since the last push.
     """
 
@@ -90,6 +91,7 @@ class Subscription:
         "seat",
         "sifts",
         "skip",
+        "topics",
     )
 
     def __init__(
@@ -124,6 +126,7 @@ class Subscription:
         self.seat = -1
         self.sifts = False
         self.skip: set[int] | None = None
+        self.topics: frozenset[int] = frozenset()
         self.dropped = 0
         self._backlog: dict[object, Published] = {}
         self._backlog_size = 0

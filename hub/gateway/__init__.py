@@ -15,8 +15,8 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from hub.bus import Bundle, Bus, Placed
-from hub.core.access import Principal
+from hub.bus import Bus
+from hub.core.access import Clauses, Principal
 from hub.core.audience import Share
 from hub.core.connection import Connection
 from hub.core.fanout import FanOut
@@ -30,14 +30,15 @@ from hub.gateway.devices import Devices
 from hub.gateway.duties import Duties
 from hub.gateway.logins import Logins
 from hub.gateway.open_commands import OpenCommands
+from hub.gateway.others import Others
 from hub.gateway.policy import Policy
 from hub.gateway.replays import Replays, Socket, published
 from hub.gateway.rights import Rights
-from hub.store import Amend, Append, Change, Idempotency, Logged, LogQuery, Store, Transact, Tx
+from hub.store import Amend, Append, Change, Idempotency, Lane, Logged, LogQuery, Store, Transact, Tx
 from protocol.entities import Device
 from protocol.errors import HubError, StoreUnavailable
-from protocol.messages import Command, CommandPatch, Message, Notification
-from protocol.names import CloseCode, Kind, Overflow
+from protocol.messages import LANES, Command, CommandPatch, Message, Notification
+from protocol.names import INT64_MAX, CloseCode, Kind, Overflow
 from protocol.requests import Subscribe
 
 log = logging.getLogger("hub")
@@ -70,7 +71,6 @@ class Gateway:
 
     Args:
         clock_us: microseconds since 1970.
-        lane: which of the interleaved id spaces is this worker's.
     """
 
     def __init__(
@@ -80,15 +80,17 @@ class Gateway:
         *,
         policy: Policy = Policy(),
         clock_us: Callable[[], int] = system_clock_us,
-        lane: int = 0,
     ) -> None:
         self.store = store
         self.bus = bus
         self.policy = policy
+        self.clock_us = clock_us
         self.now_us = clock_us
+        """The time that the workers of a cluster agree on."""
         self.fan_out = FanOut(hold_bytes=policy.hold_bytes)
         self.devices = Devices(store, most=policy.device_cache)
         self.rights = Rights(self)
+        self.others = Others(self)
         self.admission = Admission(self)
         self.tally = Tally()
         """How often each limit was reached, here and at the edge."""
@@ -103,7 +105,7 @@ class Gateway:
             store,
             most=policy.open_commands,
             devices=policy.device_cache,
-            stored=self._all_submitted,
+            stored=self.all_submitted,
             expiry_ms=self.expiry_ms,
         )
         self.replays = Replays(
@@ -123,7 +125,7 @@ class Gateway:
         self.activity: dict[int, int] = {}
         self.write_together: WriteTogether | None = None
         """Writes to many sockets at once, where that is possible; returns the connections that still want a visit."""
-        self._lane = lane
+        self._lane = 0
         self._stamper: Stamper | None = None
         self._reservation: asyncio.Task[None] | None = None
         self._sockets: dict[Connection, Socket] = {}
@@ -131,8 +133,9 @@ class Gateway:
         self._armed = False
         self._newest: Commit | None = None
         """The last write that is published when it is committed."""
-        self._bundle: list[Placed] = []
-        self._updates: list[Command] = []
+        self._own_newest = 0
+        """The greatest id that was committed and published here."""
+        self._ahead_us = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __contains__(self, connection: Connection) -> bool:
@@ -153,15 +156,36 @@ class Gateway:
 
     async def start(self) -> None:
         """Take a lane, learn the state of things, and begin to write. The store is open already."""
-        lane = await self.store.open_lane(self._lane, queued=not self.policy.durable_notifications)
+        lane = await self.take_lane()
         # Retention may have taken the newest messages, too.
-        self.fan_out.position = max(lane.last_id, *[await self.store.pruned_to(kind, None) for kind in Kind])
-        self._stamper = Stamper(lane=lane.number, mark=lane.mark, last_timestamp_ms=lane.last_timestamp_ms)
-        await self._reserve()
+        self.fan_out.newest = max(lane.last_id, *[await self.store.pruned_to(kind, None) for kind in Kind])
+        self._own_newest = self.fan_out.newest
         self.configuration = await self.store.transact(lambda tx: tx.configuration())
         self.commits.start()
         await self.rights.start()
+        await self.others.start(lane)
         self.duties.start()
+
+    async def take_lane(self) -> Lane:
+        """Take an id space of our own, and reserve ids in it."""
+        queued, begun_us = not self.policy.durable_notifications, self.clock_us()
+        lane = await self.store.open_lane(self.others.run, queued=queued)
+        if not self.bus.alone:
+            self.set_clock(lane.now_us, begun_us)
+        self._lane = lane.number
+        self._stamper = Stamper(lane=lane.number, mark=lane.mark, last_timestamp_ms=lane.last_timestamp_ms)
+        await self._reserve()
+        return lane
+
+    def set_clock(self, now_us: int, begun_us: int) -> None:
+        """Go by a time that all workers can know: it was ``now_us`` when our own clock showed ``begun_us`` or more, and
+        not more than it shows now. As long as the two can agree, nothing changes."""
+        least_us, most_us = now_us - self.clock_us(), now_us - begun_us
+        self._ahead_us = min(max(self._ahead_us, least_us), most_us)
+        self.now_us = self._agreed_us
+
+    def _agreed_us(self) -> int:
+        return self.clock_us() + self._ahead_us
 
     async def stop(self) -> None:
         """Flush the log, last of all, and give the lane back."""
@@ -169,12 +193,13 @@ class Gateway:
         await self.rights.stop()
         with contextlib.suppress(HubError):
             await self.duties.flush_activity()
+        await self.others.stop()
         await self.commits.stop()
         self.logins.close()
         for task in list(self._tasks):
             await asyncio.wait({task}, timeout=5)
-        if not self.commits.lost:  # Otherwise the next start records what may be missing.
-            await self.store.close_lane(self._lane)
+        # Unless all is stored, the next start records what may be missing.
+        await self.store.close_lane(self._lane, owner=self.others.run, complete=not self.commits.lost)
 
     # --- connections
 
@@ -255,6 +280,9 @@ class Gateway:
     def _flush(self) -> None:
         """The end of a turn: every socket that has something is written to, once."""
         self._armed = False
+        if not self.bus.alone:
+            # Before anybody here can answer to it: what follows from a message comes after it, on every worker.
+            self.others.tell()
         visits, self._visits = self._visits, {}
         shares = self.fan_out.take_shares() if self.write_together is not None else ()
         for connection in self.fan_out.take_ready():
@@ -273,13 +301,6 @@ class Gateway:
                 # One of the three places that must survive: a socket that fails ends alone.
                 log.exception("a socket failed")
                 socket.abort()
-        if self._bundle or self._updates:
-            self._tell_others()
-
-    def _tell_others(self) -> None:
-        bundle = Bundle(self._bundle, self._updates, self.rights.revision)
-        self._bundle, self._updates = [], []
-        self.bus.publish(bundle)
 
     # --- messages
 
@@ -316,6 +337,25 @@ class Gateway:
         if self._stamper.is_low and self._reservation is None:
             self._more_ids()
         return stamp
+
+    def promise(self) -> int:
+        """An id that is below all that will be given here from now on, close to the present."""
+        assert self._stamper is not None, "the gateway was started"
+        promised = self._stamper.promise(self.now_us())
+        if self._stamper.is_low:
+            self._more_ids()
+        return promised
+
+    def others_gave(self, message: Message) -> None:
+        """Another worker has stamped this message."""
+        assert self._stamper is not None, "the gateway was started"
+        self._stamper.heard(message.id, message.device_id, message.timestamp_ms, self.now_us())
+
+    def _update_id(self) -> int:
+        if self.bus.alone:
+            return 0
+        assert self._stamper is not None, "the gateway was started"
+        return self._stamper.next_id(self.now_us())
 
     def before_next_ms(self) -> int:
         """One millisecond before the earliest timestamp that a later message can get."""
@@ -376,14 +416,16 @@ class Gateway:
     def amend(self, device: Device, command_id: int, patch: CommandPatch) -> Commit:
         """Update a command, then push it to its listeners. Await the commit for the command, or None."""
 
+        update_id = self._update_id()
+
         def then(command: Command | None) -> None:
             if command is not None:
                 self.open_commands.freed(device.id)
                 self.fan_out.update(command)
-                if not self.bus.alone:
-                    self._updates.append(command)
+                if update_id:
+                    self.others.updated(update_id, command)
 
-        self._newest = self.commits.submit(Amend(device.id, device.guid, command_id, patch), then)
+        self._newest = self.commits.submit(Amend(device.id, device.guid, command_id, patch, update_id), then)
         return self._newest
 
     async def transact(self, work: Callable[[Tx, Stamps], Any], *, stamps_for: Sequence[int] = ()) -> Any:
@@ -415,15 +457,19 @@ class Gateway:
 
     def _route(self, one: Published) -> None:
         self.fan_out.publish(one)
+        if one.message.id > self._own_newest:
+            self._own_newest = one.message.id
         if not self.bus.alone:
-            self._bundle.append(Placed(one.message, one.network_id, one.groups))
+            self.others.message(one)
 
     async def _catch_up(self) -> None:
         """Publish what the log has and nobody was told: the writes of a batch whose outcome was unknown."""
         await self.store.transact(_nothing)  # What the writer was busy with has come to its end then.
         found: list[Logged] = []
+        newest = self._own_newest
+        beyond = tuple(newest if lane == self._lane else INT64_MAX for lane in range(LANES))
         for kind in Kind:
-            query, complete = LogQuery(kind, after=self.fan_out.position), False
+            query, complete = LogQuery(kind, after=newest, beyond=None if self.bus.alone else beyond), False
             while not complete:
                 page = await self.store.read(query)
                 found += page.messages
@@ -435,9 +481,9 @@ class Gateway:
     async def _all_stored(self) -> None:
         """Return when the log has all that was published until now."""
         if not self.policy.durable_notifications:
-            await self._all_submitted()
+            await self.all_submitted()
 
-    async def _all_submitted(self) -> None:
+    async def all_submitted(self) -> None:
         """Return when the log has all that was submitted until now, or will never have it."""
         await self.commits.submit(Transact(_nothing), _nothing)
 
@@ -449,10 +495,29 @@ class Gateway:
 
     # --- subscriptions
 
+    async def follow(self, kind: Kind, ask: Subscribe, clauses: Clauses) -> frozenset[int]:
+        """See to it that what other workers publish for a subscription is heard here; give the result to
+        :meth:`subscribe`, before anything else is awaited."""
+        guids = frozenset(ask.device_guids) if ask.device_guids is not None else None
+        topics = self.others.topics(kind, guids, clauses)
+        await self.others.follow(topics)
+        return topics
+
     def subscribe(
-        self, connection: Connection, principal: Principal, kind: Kind, ask: Subscribe, clauses: Any
+        self,
+        connection: Connection,
+        principal: Principal,
+        kind: Kind,
+        ask: Subscribe,
+        *,
+        clauses: Clauses,
+        topics: frozenset[int] = frozenset(),
     ) -> Subscription:
-        """Make a subscription and route to it; with a cursor it holds until :meth:`replay`."""
+        """Make a subscription and route to it; with a cursor it holds until :meth:`replay`.
+
+        Args:
+            topics: what :meth:`follow` has made heard for it.
+        """
         subscription = Subscription(
             str(uuid4()),
             kind,
@@ -467,12 +532,15 @@ class Gateway:
         if ask.timestamp_ms is not None or ask.since is not None:
             subscription.hold()
         if connection in self:
+            subscription.topics = topics
             if subscription.held is not None:
                 self.replays.expect(subscription)
             connection.subscriptions[subscription.id] = subscription
             self.rights.add(connection, principal)
             self.fan_out.subscribe(subscription)
             self.rights.check(subscription)
+        else:
+            self.others.unfollow(topics)
         return subscription
 
     def replay(self, subscription: Subscription, query: LogQuery) -> None:
@@ -488,7 +556,8 @@ class Gateway:
 
     def unsubscribe(self, connection: Connection, subscription: Subscription) -> None:
         """End a subscription. Idempotent."""
-        connection.subscriptions.pop(subscription.id, None)
+        if connection.subscriptions.pop(subscription.id, None) is not None:
+            self.others.unfollow(subscription.topics)
         self.replays.stop(subscription)
         self.fan_out.unsubscribe(subscription)
 
@@ -497,6 +566,8 @@ class Gateway:
         if connection not in self:
             return
         self.fan_out.listen(command_id, connection)
+        if not self.bus.alone:
+            self.others.listen(command_id)
         forgotten = connection.listen(command_id)
         if forgotten is not None:
             self.tally["listeners-per-connection"] += 1

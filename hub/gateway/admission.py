@@ -2,12 +2,15 @@
 
 import asyncio
 import random
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from hub.bus import Presence
 from hub.core.access import Address, Principal
 from hub.core.connection import Connection
 from hub.core.crowds import Crowds
 from hub.core.rates import Pace
+from hub.gateway.presence import Elsewhere
 from protocol.errors import TOO_MANY, TOO_MANY_CONNECTIONS, HubError
 from protocol.names import CloseCode
 
@@ -36,6 +39,8 @@ class Admission:
             per_user=policy.connections_per_user,
             per_device=policy.connections_per_device,
         )
+        self._moved_users: set[int] = set()
+        self._moved_devices: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.crowds)
@@ -82,15 +87,26 @@ class Admission:
         Raises:
             Unavailable: its user has too many.
         """
-        if principal.user is not None and not self.crowds.has_room(principal.user.id):
+        if principal.user is None:
+            return
+        elsewhere = self._gateway.others.elsewhere.of_user(principal.user.id)
+        if not self.crowds.has_room(principal.user.id, elsewhere):
             raise _full(self._policy.connections_per_user, "per user", "connections-per-user")
 
     def enter(self, connection: Connection, principal: Principal) -> None:
         """A connection is somebody from now on; of a device's, the oldest make room."""
-        value = self._policy.connections_per_device
         device_id = principal.device.id if principal.device is not None else None
         user_id = principal.user.id if principal.user is not None else None
-        for one in self.crowds.enter(connection, user_id=user_id, device_id=device_id):
+        elsewhere = self._gateway.others.elsewhere.of_device(device_id) if device_id is not None else ()
+        now_us = self._gateway.now_us()
+        self._moved(user_id, device_id)
+        self._replace(
+            self.crowds.enter(connection, user_id=user_id, device_id=device_id, now_us=now_us, elsewhere=elsewhere)
+        )
+
+    def _replace(self, ones: Iterable[Connection]) -> None:
+        value = self._policy.connections_per_device
+        for one in ones:
             self._gateway.close(
                 one,
                 CloseCode.REPLACED,
@@ -100,7 +116,34 @@ class Admission:
 
     def leave(self, connection: Connection) -> None:
         """A connection has gone. Idempotent."""
-        self.crowds.leave(connection)
+        self._moved(*self.crowds.leave(connection))
+
+    # --- on other workers
+
+    def _moved(self, user_id: int | None, device_id: int | None) -> None:
+        if self._gateway.bus.alone:
+            return
+        if user_id is not None:
+            self._moved_users.add(user_id)
+        if device_id is not None:
+            self._moved_devices.add(device_id)
+
+    def presence(self, *, whole: bool) -> Presence:
+        """Whose connections are here, for the others: all of it, or what has changed since this was asked last."""
+        users, self._moved_users = self._moved_users, set()
+        devices, self._moved_devices = self._moved_devices, set()
+        crowds = self.crowds
+        return Presence(
+            {user_id: crowds.of_user(user_id) for user_id in (crowds.users if whole else users)},
+            {device_id: crowds.of_device(device_id) for device_id in (crowds.devices if whole else devices)},
+            whole=whole,
+        )
+
+    def heard(self, elsewhere: Elsewhere, lane: int, presence: Presence) -> None:
+        """Another worker tells whose connections it has: a device's newest win, wherever they are."""
+        elsewhere.hear(lane, presence)
+        for device_id in presence.devices:
+            self._replace(self.crowds.crowded_out(device_id, elsewhere.of_device(device_id)))
 
 
 def _full(value: int, what: str, name: str) -> HubError:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import TYPE_CHECKING
 
 from hub.core.notices import device_notification
@@ -49,8 +50,8 @@ class Duties:
             (self._gateway.rights.poll, policy.change_poll_s),
             (self._expire_keys_in_use, policy.change_poll_s),
             (self.flush_activity, ACTIVITY_S),
-            (self._prune, PRUNE_S),
-            (self._delete_expired_keys, KEYS_S),
+            (self._if_leading(self._prune), PRUNE_S),
+            (self._if_leading(self._delete_expired_keys), KEYS_S),
         ]
         self._tasks = [asyncio.create_task(self._repeat(work, period_s)) for work, period_s in duties]
         self._tasks.append(asyncio.create_task(self._watch_silence(), name="silence"))
@@ -60,6 +61,16 @@ class Duties:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+
+    def _if_leading(self, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        """What only one worker of a cluster does."""
+
+        @wraps(work)
+        async def duty() -> None:
+            if self._gateway.others.leads:
+                await work()
+
+        return duty
 
     async def _repeat(self, work: Callable[[], Awaitable[None]], period_s: float) -> None:
         while True:
@@ -116,7 +127,11 @@ class Duties:
     async def turn_offline(self) -> None:
         """Set the status of devices that have been silent for longer than their class allows."""
         await self.flush_activity()
-        while overdue := await self._gateway.store.overdue(self._gateway.now_ms(), limit=OVERDUE_AT_ONCE):
+        if not self._gateway.others.leads:
+            return
+        # What other workers have heard of devices gets to the store a little later.
+        late_ms = 0 if self._gateway.bus.alone else int(2 * ACTIVITY_S * 1000)
+        while overdue := await self._gateway.store.overdue(self._gateway.now_ms() - late_ms, limit=OVERDUE_AT_ONCE):
             # Together they are a group commit or two; one after the other the last would wait for seconds.
             await asyncio.gather(*map(self._turn_offline, overdue))
             if len(overdue) < OVERDUE_AT_ONCE:

@@ -32,6 +32,12 @@ class Policy:
         pending_writes, pending_write_bytes: writes that may wait for the log, and the memory that they may take.
         open_commands: commands of one device that are neither answered nor expired.
         equipment: pieces of equipment of one device class.
+        heartbeat_s: how often a worker tells the others that it is there.
+        lease_s: how long a worker that has died still counts as leading, if it led.
+        bus_poll_s: how often the log is read while the bus is away.
+        idle_topic_s: for how long the others are still listened to for what no socket needs any more.
+        replay_overlap_s: how far behind its cursor a replay begins, for the messages of other workers that were
+            committed or heard late; further, where this has taken longer within the last hour.
         retention_*_s: seconds that a message is kept; retention_rows: how many of a kind per device.
     """
 
@@ -71,3 +77,8 @@ class Policy:
     pending_write_bytes: int = 67_108_864
     open_commands: int = 10_000
     equipment: int = 256
+    heartbeat_s: float = 1.0
+    lease_s: float = 10.0
+    bus_poll_s: float = 1.0
+    idle_topic_s: float = 30.0
+    replay_overlap_s: float = 5.0

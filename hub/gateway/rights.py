@@ -49,6 +49,8 @@ class Rights:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._own: set[int] = set()
+        self._told = False
+        self._polling: asyncio.Task[None] | None = None
         self._polled_us = gateway.now_us()
         self.revision = -1
         self.epoch = 0
@@ -86,10 +88,11 @@ class Rights:
         self._task = asyncio.create_task(self._recompile_on_demand(), name="rights")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        for task in (self._task, self._polling):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        self._task = None
 
     # --- who is connected
 
@@ -149,10 +152,28 @@ class Rights:
         self.apply(change for change in changes.changes if change.revision not in self._own)
         self._own = {revision for revision in self._own if revision > changes.revision}
 
+    def poll_soon(self) -> None:
+        """Others tell that they have changed something: look at once."""
+        self._told = True
+        if self._polling is None:
+            self._polling = asyncio.create_task(self._poll_now(), name="poll")
+
+    async def _poll_now(self) -> None:
+        try:
+            while self._told:
+                self._told = False
+                await self.poll()
+        except HubError as error:
+            log.warning("changes could not be read", extra={"error": error.text})  # They are looked for again soon.
+        finally:
+            self._polling = None
+
     def made(self, changes: Iterable[Change]) -> None:
         """Changes that this worker has committed itself: act at once, and do not act again when they are polled."""
         made = list(changes)
         self._own.update(change.revision for change in made)
+        if made and not self._gateway.bus.alone:
+            self._gateway.others.changed(max(change.revision for change in made))
         self.apply(made)
 
     def apply(self, changes: Iterable[Change]) -> None:
@@ -258,6 +279,7 @@ class Rights:
             return
         subscription.principal = owner
         subscription.clauses = owner.access.scopes(SUBSCRIBE_ACTION[subscription.kind])
+        self._gateway.others.refollow(subscription)
 
     def _release(self, connection: "Connection") -> None:
         self._gateway.fan_out.settle()

@@ -61,12 +61,18 @@ class Append:
 
 @dataclass(slots=True)
 class Amend:
-    """Update a command. Outcome: the whole command after the update, or None when the device has no such command."""
+    """Update a command. Outcome: the whole command after the update, or None when the device has no such command.
+
+    Attributes:
+        update_id: given like a message's id; by it other workers find the update (:meth:`Store.read_updates`). 0: there
+            are none, and it is not kept.
+    """
 
     device_id: int
     device_guid: str
     command_id: int
     patch: CommandPatch
+    update_id: int = 0
 
 
 @dataclass(slots=True)
@@ -108,6 +114,7 @@ class LogQuery:
         reach: None: every device.
         names: None: every name.
         pending_at_ms: of commands, only those not updated and not expired at this time; None: all.
+        beyond: of each lane, only ids greater than this (``LANES`` numbers; an id's lane is ``id % LANES``); None: all.
         limit: how many messages; capped at ``REPLAY_PAGE``. Ask again after the last id.
     """
 
@@ -118,6 +125,7 @@ class LogQuery:
     reach: Reach | None = None
     names: frozenset[str] | None = None
     pending_at_ms: int | None = None
+    beyond: tuple[int, ...] | None = None
     limit: int = REPLAY_PAGE
 
 
@@ -140,6 +148,23 @@ class Page:
     """
 
     messages: list[Logged]
+    read_to: int
+    complete: bool
+
+
+@dataclass(slots=True, frozen=True)
+class LoggedUpdate:
+    """The newest update of a command, from the log. What an earlier update did is in it."""
+
+    update_id: int
+    command: Command
+
+
+@dataclass(slots=True, frozen=True)
+class UpdatePage:
+    """One read of the updates of commands, in ascending update id; as :class:`Page`."""
+
+    updates: list[LoggedUpdate]
     read_to: int
     complete: bool
 
@@ -226,12 +251,37 @@ class Lane:
         mark: no id above this was ever given out; the first new one must be greater.
         last_id: the greatest id in the log.
         last_timestamp_ms: the greatest timestamp in the log.
+        now_us: the time by the database's clock, in microseconds since 1970: what workers agree on.
     """
 
     number: int
     mark: int
     last_id: int
     last_timestamp_ms: int
+    now_us: int
+
+
+@dataclass(slots=True, frozen=True)
+class Renewal:
+    """What a worker hears about the cluster when it says that it is still there.
+
+    Attributes:
+        leads: whether it is the one that does what only one of the cluster must do.
+        now_us: as in :class:`Lane`.
+        safe: of each lane (``LANES`` numbers), the id up to which everything that was ever given is in the log or never
+            will be; 0: not known. Read the log after this, and up to there nothing can be missed.
+        held: the lanes that a worker holds now, or held until a moment ago.
+        workers: how many there are.
+    """
+
+    leads: bool
+    now_us: int
+    safe: tuple[int, ...]
+    held: frozenset[int]
+
+    @property
+    def workers(self) -> int:
+        return len(self.held)
 
 
 @dataclass(slots=True, frozen=True)
@@ -398,6 +448,10 @@ class Tx(Protocol):
     def readable_key(self, key_id: int) -> str | None:
         """The key itself, where a sealed copy was kept; None where not."""
 
+    def has_pepper(self) -> bool:
+        """Whether keys are hashed with the pepper that this database was made with. The first to ask decides."""
+        ...
+
     # Configuration rows that an administrator wrote
     def configuration(self) -> dict[str, str]: ...
     def put_configuration(self, name: str, value: str) -> None: ...
@@ -482,6 +536,13 @@ class Store(Protocol):
     # The log
     async def read(self, query: LogQuery) -> Page: ...
     async def command(self, device_id: int, command_id: int) -> Command | None: ...
+    async def read_updates(
+        self, *, after: int, beyond: tuple[int, ...] | None = None, limit: int = REPLAY_PAGE
+    ) -> UpdatePage:
+        """Commands whose newest update has an update id greater than ``after``, and greater than what ``beyond`` says
+        of the update id's lane (as in :class:`LogQuery`), in ascending update id."""
+        ...
+
     async def pruned_to(self, kind: Kind, reach: Reach | None) -> int:
         """The id up to which retention may have removed messages of these devices; 0: nothing was ever removed."""
         ...
@@ -497,13 +558,37 @@ class Store(Protocol):
         ...
 
     # Ids
-    async def open_lane(self, number: int, *, queued: bool) -> Lane:
-        """Take a lane. ``queued`` says that this run may let ids be seen before they are stored: if the run before did
-        so and did not end with :meth:`close_lane`, the range it may have lost is recorded for :meth:`lost`."""
+    async def open_lane(self, owner: str, *, queued: bool) -> Lane:
+        """Take a lane that no other worker has: it is this store's until :meth:`close_lane` or the end of its process,
+        however long that is paused. One store holds one lane.
+
+        Messages of a lane become visible to readers in the order of their ids, also after a write whose outcome was
+        unknown: a write is refused (``StoreUnavailable``) while the lane is not surely held.
+
+        Args:
+            owner: names the run of the worker; for logs and :meth:`renew`.
+            queued: this run may let ids be seen before they are stored. If the run before did so on this lane and did
+                not end with :meth:`close_lane`, the range it may have lost is recorded for :meth:`lost`.
+
+        Raises:
+            NoLane: all ``LANES`` are taken.
+        """
         ...
 
     async def reserve(self, number: int, mark: int) -> None:
         """Promise durably that ids up to ``mark`` may be given out."""
+        ...
+
+    async def renew(self, number: int, *, owner: str, safe: int, lease_ms: int) -> Renewal:
+        """Say that a worker is there, and hear about the others. Whoever leads and has not said so for ``lease_ms`` is
+        succeeded by the next that asks.
+
+        Args:
+            safe: everything of this lane up to this id is in the log, or never will be.
+
+        Raises:
+            LaneLost: another worker has the lane now: :meth:`open_lane` again, and give no more ids of the old one.
+        """
         ...
 
     async def record_lost(self, ids: Sequence[int]) -> None:
@@ -511,8 +596,8 @@ class Store(Protocol):
         :meth:`lost`. The oldest ranges go beyond ``LOST_RANGES``."""
         ...
 
-    async def close_lane(self, number: int) -> None:
-        """The run ends in good order: everything that was seen is stored."""
+    async def close_lane(self, number: int, *, owner: str, complete: bool) -> None:
+        """The run ends, and somebody else may lead. ``complete``: everything that was seen is stored."""
         ...
 
     # Changes

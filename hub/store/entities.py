@@ -33,6 +33,7 @@ from hub.store.schema import (
     device,
     device_class,
     device_equipment,
+    installation,
     link,
     network,
     notification,
@@ -49,6 +50,9 @@ from protocol.names import KeyType, UserRole, UserStatus
 from protocol.requests import UNSET, SaveEquipment, Unset
 
 T = TypeVar("T")
+
+_PEPPER = "pepper"
+"""What is hashed with the pepper, to recognise it."""
 
 MANY = 100
 """From so many rows on, a change says "many of them" instead of naming each."""
@@ -437,6 +441,16 @@ class Entities:
                 network_ids=rows.to_text(permission.network_ids),
                 device_guids=rows.to_text(permission.device_guids),
             )
+
+    # --- the installation ---
+
+    def has_pepper(self) -> bool:
+        mark = select(installation.c.value).where(installation.c.name == _PEPPER)
+        known = self._sql.execute(mark).scalar()
+        if known is None:
+            self._sql.write(insert(installation).values(name=_PEPPER, value=self._secrets.hash(_PEPPER)))
+            return True
+        return self._secrets.matches(_PEPPER, known)
 
     # --- configuration ---
 

@@ -1,4 +1,4 @@
-"""What keeps a store from being opened."""
+"""What keeps a store from being opened, or a worker from writing."""
 
 
 class CannotOpen(Exception):
@@ -6,3 +6,11 @@ class CannotOpen(Exception):
 
     Raised before anything is served. Nothing was changed.
     """
+
+
+class NoLane(Exception):
+    """As many workers as there are lanes share the database; no more can join."""
+
+
+class LaneLost(Exception):
+    """Another worker has this worker's lane: it was cut off from the database, and took too long to come back."""

@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0002"
+REVISION = "0004"
 """The newest migration."""
 
 metadata = MetaData(
@@ -228,6 +228,14 @@ command = _log(
         sqlite_where=text("updated = 0"),
         postgresql_where=text("NOT updated"),
     ),
+    # By which other workers find what has been updated; 0: there were none.
+    Column("update_id", BigInteger, nullable=False, server_default=text("0")),
+    Index(
+        "ix_command_update_id",
+        "update_id",
+        sqlite_where=text("update_id > 0"),
+        postgresql_where=text("update_id > 0"),
+    ),
     index=True,
 )
 
@@ -265,6 +273,26 @@ lane = Table(
     Column("mark", BigInteger, nullable=False),
     Column("queued", Boolean, nullable=False),  # the present run may show ids before they are stored …
     Column("is_open", Boolean, nullable=False),  # … and has not ended yet
+    Column("owner", String(64)),  # the present run, if there is one
+    Column("safe", BigInteger, nullable=False, server_default=text("0")),  # up to here nothing is still to come
+    Column("seen_us", BigInteger, nullable=False, server_default=text("0")),  # when the run said so
+)
+
+# What is known of the installation itself, and is nobody's to change.
+installation = Table(
+    "installation",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+# Who does what only one worker must do, and until when it has it.
+lead = Table(
+    "lead",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("owner", String(64), nullable=False),
+    Column("until_us", BigInteger, nullable=False),
 )
 
 lost = Table(

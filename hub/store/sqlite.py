@@ -1,4 +1,4 @@
-"""The store on SQLite: nothing to install, one process that writes messages.
+"""The store on SQLite: nothing to install; the workers of one host may share it.
 
 Three threads. The **writer** has the only connection that writes; everything goes through it in the order in which it
 was asked for. The **finder** answers the short questions that a connection waits for; the **reader** reads pages of the
@@ -19,6 +19,7 @@ from sqlalchemy import Select, bindparam
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from hub.store import (
+    REPLAY_PAGE,
     Change,
     Changes,
     DeviceRecord,
@@ -30,7 +31,9 @@ from hub.store import (
     OpenCommands,
     Page,
     Reach,
+    Renewal,
     Tx,
+    UpdatePage,
     Write,
     queries,
     rows,
@@ -39,6 +42,7 @@ from hub.store import (
     sqlite_prune,
     sqlite_read,
 )
+from hub.store.lane_files import LaneFiles
 from hub.store.schema import REVISION, access_key, user
 from hub.store.secrets import Secrets
 from hub.store.sqlite_backup import copy
@@ -54,6 +58,10 @@ T = TypeVar("T")
 
 CHANGES_AT_ONCE = 10_000
 """Whoever has missed more changes than this drops its caches."""
+
+
+def _system_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class _Prepared:
@@ -81,6 +89,7 @@ class SqliteStore:
         busy_timeout_s: how long the writer waits for a lock that another process holds; below ``wait_s``, so that the
             caller learns what became of the write.
         now_ms: the present, in milliseconds since 1970.
+        shared: whether other processes of this host write to the file as well.
     """
 
     def __init__(
@@ -90,13 +99,18 @@ class SqliteStore:
         *,
         wait_s: float = 5.0,
         busy_timeout_s: float = 4.0,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = _system_ms,
+        shared: bool = False,
     ) -> None:
         self._path = path
+        self._lanes = LaneFiles(path)
+        self._shared = shared
         self._secrets = secrets
         self._now_ms = now_ms
         read = partial(connect_reader, path, busy_timeout_s=busy_timeout_s)
-        write = partial(SqliteWriter.connect, path, busy_timeout_s=busy_timeout_s, secrets=secrets, now_ms=now_ms)
+        write = partial(
+            SqliteWriter.connect, path, busy_timeout_s=busy_timeout_s, secrets=secrets, now_ms=now_ms, shared=shared
+        )
         close = sqlite3.Connection.close
         self._writer = Worker("store-writer", acquire=write, release=SqliteWriter.close, wait_s=wait_s)
         self._finder = Worker("store-finder", acquire=read, release=close, wait_s=wait_s)
@@ -122,6 +136,7 @@ class SqliteStore:
         # The writer last: the last connection to go empties the write-ahead log, and only it may.
         for worker in (self._finder, self._reader, self._writer):
             await worker.stop()
+        self._lanes.give_back()
 
     # --- writing ---
 
@@ -185,6 +200,12 @@ class SqliteStore:
             self._finder, lambda connection: sqlite_read.find_command(connection, device_id, command_id)
         )
 
+    async def read_updates(
+        self, *, after: int, beyond: tuple[int, ...] | None = None, limit: int = REPLAY_PAGE
+    ) -> UpdatePage:
+        read = partial(sqlite_read.read_updates, after=after, beyond=beyond, limit=limit)
+        return await self._ask(self._reader, read)
+
     async def pruned_to(self, kind: Kind, reach: Reach | None) -> int:
         return await self._ask(self._finder, lambda connection: sqlite_read.pruned_to(connection, kind, reach))
 
@@ -218,17 +239,42 @@ class SqliteStore:
 
     # --- ids ---
 
-    async def open_lane(self, number: int, *, queued: bool) -> Lane:
-        return await self._change(partial(sqlite_lanes.open_lane, number=number, queued=queued))
+    async def open_lane(self, owner: str, *, queued: bool) -> Lane:
+        """Take the first lane that is free; the only one where this process is the only one."""
+        self._lanes.give_back()
+        number = self._lanes.take() if self._shared else 0
+        take = partial(sqlite_lanes.open_lane, number=number, owner=owner, queued=queued, shared=self._shared)
+        try:
+            return await self._change(lambda connection: take(connection, now_us=self._now_us()))
+        except BaseException:
+            self._lanes.give_back()
+            raise
 
     async def reserve(self, number: int, mark: int) -> None:
         await self._change(partial(sqlite_lanes.reserve, number=number, mark=mark))
 
+    async def renew(self, number: int, *, owner: str, safe: int, lease_ms: int) -> Renewal:
+        """Say that a worker is there, by this host's clock, and hear about the others."""
+        look = partial(
+            sqlite_lanes.renew,
+            number=number,
+            owner=owner,
+            safe=safe,
+            lease_us=lease_ms * 1_000,
+            is_free=self._lanes.is_free,
+        )
+        return await self._change(lambda connection: look(connection, now_us=self._now_us()))
+
+    def _now_us(self) -> int:
+        # To the microsecond, or workers would not agree: ids follow this clock.
+        return self._now_ms() * 1_000 if self._now_ms is not _system_ms else time.time_ns() // 1_000
+
     async def record_lost(self, ids: Sequence[int]) -> None:
         await self._change(partial(sqlite_lanes.record_lost, ids=ids))
 
-    async def close_lane(self, number: int) -> None:
-        await self._change(partial(sqlite_lanes.close_lane, number=number))
+    async def close_lane(self, number: int, *, owner: str, complete: bool) -> None:
+        await self._change(partial(sqlite_lanes.close_lane, number=number, owner=owner, complete=complete))
+        self._lanes.give_back()
 
     # --- changes ---
 

@@ -1,33 +1,101 @@
-"""Ids on SQLite: what was promised, and what a crash may have taken."""
+"""Ids on SQLite: who gives them out, what was promised, and what a crash may have taken."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import orjson
 
-from hub.store import LOST_RANGES, Lane, Lost
+from hub.store import LOST_RANGES, Lane, Lost, Renewal
+from hub.store.errors import LaneLost
 from hub.store.sqlite_connect import transaction
 from hub.store.sqlite_read import newest
+from protocol.messages import IDS_BEGIN_US, LANES
+
+_TAKE = """
+    INSERT INTO lane (number, mark, queued, is_open, owner, safe, seen_us)
+    VALUES (:number, :mark, :queued, 1, :owner, :mark, :now_us)
+    ON CONFLICT (number) DO UPDATE SET mark = :mark, queued = :queued, is_open = 1, owner = :owner, safe = :mark,
+    seen_us = :now_us
+"""
 
 
-def open_lane(connection: sqlite3.Connection, number: int, *, queued: bool) -> Lane:
-    """Take a lane, and record what the run before may have shown and lost."""
+def open_lane(
+    connection: sqlite3.Connection, number: int, *, owner: str, queued: bool, now_us: int, shared: bool
+) -> Lane:
+    """Take a lane that is locked for this process, and record what the run before may have shown and lost."""
     with transaction(connection):
         last_id, last_timestamp_ms = newest(connection)
-        found = connection.execute("SELECT mark, queued AND is_open FROM lane WHERE number = ?", (number,)).fetchone()
-        mark, may_have_lost = found or (0, False)
-        if may_have_lost and mark > last_id:
-            connection.execute("INSERT OR IGNORE INTO lost VALUES (?, ?)", (last_id, mark + 1))
-        connection.execute("INSERT OR REPLACE INTO lane VALUES (?, ?, ?, 1)", (number, mark, queued))
-    return Lane(number, mark, last_id, last_timestamp_ms)
+        row = connection.execute(
+            "SELECT mark, safe, queued AND is_open FROM lane WHERE number = ?", (number,)
+        ).fetchone()
+        mark, safe, may_have_lost = row or (0, 0, False)
+        known = min(safe, last_id) if shared else last_id
+        if may_have_lost and mark > known:
+            connection.execute("INSERT OR IGNORE INTO lost VALUES (?, ?)", (known, mark + 1))
+        # Above the present, too: readers know then that no id from before is still to come in this lane.
+        mark = max(mark, now_us - IDS_BEGIN_US)
+        values = {"number": number, "mark": mark, "queued": queued, "owner": owner, "now_us": now_us}
+        connection.execute(_TAKE, values)
+    return Lane(number, mark, last_id, last_timestamp_ms, now_us)
 
 
 def reserve(connection: sqlite3.Connection, number: int, mark: int) -> None:
     connection.execute("UPDATE lane SET mark = max(mark, ?) WHERE number = ?", (mark, number))
 
 
-def close_lane(connection: sqlite3.Connection, number: int) -> None:
-    connection.execute("UPDATE lane SET is_open = 0 WHERE number = ?", (number,))
+_SEEN = "UPDATE lane SET safe = max(safe, ?), seen_us = ? WHERE number = ? AND owner = ?"
+_LEAD = """
+    INSERT INTO lead VALUES (0, :owner, :until_us)
+    ON CONFLICT (number) DO UPDATE SET owner = :owner, until_us = :until_us
+    WHERE lead.owner = :owner OR lead.until_us < :now_us
+"""
+# No id up to now is still to come in a lane that nobody has: whoever takes it begins above its mark.
+_MOVE_ALONG = "UPDATE lane SET mark = max(mark, :now), safe = max(mark, :now) WHERE owner IS NULL"
+
+
+def renew(
+    connection: sqlite3.Connection,
+    number: int,
+    *,
+    owner: str,
+    safe: int,
+    lease_us: int,
+    now_us: int,
+    is_free: Callable[[int], bool],
+) -> Renewal:
+    """Say that the owner of a lane is there, and look who else is."""
+    with transaction(connection):
+        if not connection.execute(_SEEN, (safe, now_us, number, owner)).rowcount:
+            raise LaneLost(f"lane {number} has another owner")
+        asks = {"owner": owner, "until_us": now_us + lease_us, "now_us": now_us}
+        leads = bool(connection.execute(_LEAD, asks).rowcount)
+        if leads:
+            _bury(connection, before_us=now_us - lease_us, is_free=is_free)
+            connection.execute(_MOVE_ALONG, {"now": now_us - IDS_BEGIN_US})
+        rows = connection.execute("SELECT number, safe, owner IS NOT NULL FROM lane").fetchall()
+    known = {lane: (up_to, held) for lane, up_to, held in rows}
+    return Renewal(
+        leads=leads,
+        now_us=now_us,
+        safe=tuple(known.get(lane, (0, False))[0] for lane in range(LANES)),
+        held=frozenset(lane for lane, (_, held) in known.items() if held),
+    )
+
+
+def _bury(connection: sqlite3.Connection, *, before_us: int, is_free: Callable[[int], bool]) -> None:
+    """Lanes whose owner has not been seen for long and has died have no owner."""
+    silent = connection.execute("SELECT number FROM lane WHERE owner IS NOT NULL AND seen_us < ?", (before_us,))
+    dead = [lane for (lane,) in silent.fetchall() if is_free(lane)]
+    connection.executemany("UPDATE lane SET owner = NULL WHERE number = ?", [(lane,) for lane in dead])
+
+
+def close_lane(connection: sqlite3.Connection, number: int, *, owner: str, complete: bool) -> None:
+    with transaction(connection):
+        connection.execute(
+            "UPDATE lane SET owner = NULL, is_open = is_open AND NOT ? WHERE number = ? AND owner = ?",
+            (complete, number, owner),
+        )
+        connection.execute("DELETE FROM lead WHERE owner = ?", (owner,))
 
 
 _LOSE = """

@@ -141,6 +141,10 @@ class SqliteLog:
             # Nobody would look for them after the others. A place without its message is harmless.
             self._connection.execute(_PLACE_THESE, (orjson.dumps(late).decode(),))
 
+    def look_around(self) -> None:
+        """Learn, at the beginning of a transaction, what other processes have done to the places of notifications."""
+        self._placed_to = self._one(f"SELECT {PLACED_TO}")
+
     @property
     def has_many_unplaced(self) -> bool:
         """Whether it is time to :meth:`place`."""
@@ -184,7 +188,11 @@ class SqliteLog:
 
     def amend(self, amend: Amend) -> Command | None:
         """Update a command. Returns it as it is afterwards, or None when the device has no such command."""
-        settings, values = ["updated = 1"], []
+        settings: list[str] = ["updated = 1"]
+        values: list[Any] = []
+        if amend.update_id:
+            settings.append("update_id = max(update_id, ?)")
+            values.append(amend.update_id)
         for name in sorted(amend.patch.members):  # sorted: as few different statements as possible
             value = amend.patch.members[name]
             settings.append(_SETTING[name])

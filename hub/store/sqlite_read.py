@@ -12,10 +12,10 @@ from typing import Any
 
 import orjson
 
-from hub.store import REPLAY_PAGE, Logged, LogQuery, Page, Reach
+from hub.store import REPLAY_PAGE, Logged, LoggedUpdate, LogQuery, Page, Reach, UpdatePage
 from hub.store.sqlite_connect import snapshot
 from hub.store.sqlite_log import COMMAND_SELECT, PLACED_TO, PLACES, TABLES, to_command, to_message
-from protocol.messages import AHEAD_MS, Command, lowest_id
+from protocol.messages import AHEAD_MS, LANES, Command, lowest_id
 from protocol.names import INT64_MAX, Kind
 
 EXAMINED = 20_000
@@ -52,6 +52,7 @@ class _Reading:
             newer=query.newer_than_ms is not None,
             at=query.at_ms is not None,
             pending=query.kind is Kind.COMMAND and query.pending_at_ms is not None,
+            beyond=query.beyond is not None,
         )
         self._examined = examined if self._shape.filters else self._limit
         self._start = max(query.after, self._lowest() - 1)
@@ -108,6 +109,7 @@ class _Reading:
             newer=query.newer_than_ms,
             at=query.at_ms,
             pending=query.pending_at_ms,
+            beyond=_json([*(query.beyond or ())]),
         )
         return [_to_logged(query.kind, row) for row in sorted(orjson.loads(text), key=_id)]
 
@@ -135,11 +137,12 @@ class _Shape:
     newer: bool
     at: bool
     pending: bool
+    beyond: bool
 
     @property
     def filters(self) -> bool:
         """Whether rows in the window may not match."""
-        return self.by_device or self.by_reach or self.by_name or self.newer or self.at or self.pending
+        return any((self.by_device, self.by_reach, self.by_name, self.newer, self.at, self.pending, self.beyond))
 
 
 @lru_cache
@@ -176,11 +179,15 @@ _BY_PLACE = f"""
 """  # noqa: S608
 
 
+_COMMAND_COLUMNS = "id, device_id, name, timestamp_ms, user_id, parameters, lifetime_s, status, result, updated"
 _PAGE_COLUMNS = {
     Kind.NOTIFICATION: "guid, network_id, id, device_id, name, timestamp_ms, parameters",
-    Kind.COMMAND: "guid, network_id, id, device_id, name, timestamp_ms, user_id, parameters, lifetime_s, status, "
-    "result, updated",
+    Kind.COMMAND: f"guid, network_id, {_COMMAND_COLUMNS}",
 }
+
+
+_BEYOND = f"json_extract(:beyond, '$[' || ({{}} % {LANES}) || ']')"
+"""What was asked for the lane of an id."""
 
 
 def _conditions(shape: _Shape) -> list[str]:
@@ -195,6 +202,7 @@ def _conditions(shape: _Shape) -> list[str]:
         "log.timestamp_ms > :newer": shape.newer,
         "log.timestamp_ms = :at": shape.at,
         "log.updated = 0 AND (log.expires_ms IS NULL OR log.expires_ms > :pending)": shape.pending,
+        f"log.id > {_BEYOND.format('log.id')}": shape.beyond,
     }
     return [condition for condition, asked in conditions.items() if asked]
 
@@ -253,6 +261,40 @@ def find_command(connection: sqlite3.Connection, device_id: int, command_id: int
         (command_id, device_id),
     ).fetchone()
     return None if row is None or row[0] is None else to_command(row[1:], row[0])
+
+
+_UPDATES = f"""
+    SELECT json_group_array(json_array(guid, update_id, {_COMMAND_COLUMNS}))
+    FROM (
+        SELECT command.*, device.guid FROM command CROSS JOIN device ON device.id = command.device_id
+        WHERE update_id > :after AND update_id > 0 {{}} ORDER BY update_id LIMIT :limit
+    )
+"""  # noqa: S608
+_UPDATES_BEYOND = _UPDATES.format(f"AND update_id > {_BEYOND.format('update_id')}")
+_ALL_UPDATES = _UPDATES.format("")
+
+
+def read_updates(
+    connection: sqlite3.Connection, *, after: int, beyond: tuple[int, ...] | None, limit: int
+) -> UpdatePage:
+    """The newest updates of commands, in the order of their ids."""
+    limit = max(1, min(limit, REPLAY_PAGE))
+    statement = _ALL_UPDATES if beyond is None else _UPDATES_BEYOND
+    with snapshot(connection):
+        values = {"after": after, "limit": limit, "beyond": _json([*(beyond or ())])}
+        rows = orjson.loads(connection.execute(statement, values).fetchone()[0])
+        newest_id = connection.execute("SELECT max(update_id) FROM command WHERE update_id > 0").fetchone()[0]
+    updates = sorted((_to_update(row) for row in rows), key=lambda update: update.update_id)
+    if len(updates) == limit:
+        return UpdatePage(updates, read_to=updates[-1].update_id, complete=False)
+    return UpdatePage(updates, read_to=max(after, newest_id or 0), complete=True)
+
+
+def _to_update(row: list[Any]) -> LoggedUpdate:
+    guid, update_id, *columns = row
+    for place in _JSON_PLACES[Kind.COMMAND]:
+        columns[place] = columns[place].encode()
+    return LoggedUpdate(update_id, to_command(columns, guid))
 
 
 def pruned_to(connection: sqlite3.Connection, kind: Kind, reach: Reach | None) -> int:

@@ -1,7 +1,8 @@
 """The one connection that writes to a SQLite file, as its thread uses it."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,12 +10,12 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from hub.store import Amend, Append, Transact, Tx, Write
+from hub.store.batches import plain_kind, plain_messages
 from hub.store.entities import Entities
+from hub.store.lane_files import WriteTurn
 from hub.store.secrets import Secrets
 from hub.store.sqlite_connect import connect_writer, is_unavailable, migrate, transaction, wrap
 from hub.store.sqlite_log import SqliteLog
-from protocol.messages import Message
-from protocol.names import Kind
 
 T = TypeVar("T")
 
@@ -31,18 +32,30 @@ class SqliteWriter:
         *,
         secrets: Secrets,
         now_ms: Callable[[], int],
+        turn: WriteTurn | None = None,
     ) -> None:
         self._connection = connection
         self._wrapped = wrapped
         self._log = SqliteLog(connection)
+        self._shared = turn is not None
+        self._turn: AbstractContextManager[None] = turn or nullcontext()
         self._secrets = secrets
         self._now_ms = now_ms
 
     @classmethod
     def connect(
-        cls, path: Path, *, busy_timeout_s: float, secrets: Secrets, now_ms: Callable[[], int]
+        cls,
+        path: Path,
+        *,
+        busy_timeout_s: float,
+        secrets: Secrets,
+        now_ms: Callable[[], int],
+        shared: bool = False,
     ) -> "SqliteWriter":
         """Open the file and bring its schema up to date.
+
+        Args:
+            shared: whether other processes write to it as well.
 
         Raises:
             CannotOpen: it cannot be used.
@@ -54,9 +67,12 @@ class SqliteWriter:
         except BaseException:
             connection.close()
             raise
-        return cls(connection, wrapped, secrets=secrets, now_ms=now_ms)
+        turn = WriteTurn(path, most_s=busy_timeout_s / 2) if shared else None
+        return cls(connection, wrapped, secrets=secrets, now_ms=now_ms, turn=turn)
 
     def close(self) -> None:
+        if isinstance(self._turn, WriteTurn):
+            self._turn.close()
         self._wrapped.close()
         self._wrapped.engine.dispose()  # closes the connection
 
@@ -64,24 +80,32 @@ class SqliteWriter:
         """Carry out a batch in its order. Returns one outcome per write; an exception is one's own outcome."""
         if self._log.has_many_unplaced:
             self._log.place()
-        messages = _plain_messages(batch)
-        if messages is not None:
+        messages = plain_messages(batch)
+        if messages is not None and not self._shared:
             self._log.append(messages)  # one statement is a transaction already
             return messages
-        with transaction(self._connection):
+        with self._transaction():
             return self._in_order(batch)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._turn, transaction(self._connection):
+            if self._shared:
+                self._log.look_around()
+            yield
 
     def place(self) -> None:
         """Bring the places of notifications up to date."""
         self._log.place()
 
     def transact(self, work: Callable[[Tx], T]) -> T:
-        with transaction(self._connection):
+        with self._transaction():
             return work(self._tx())
 
     def change(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run statements, which begin a transaction themselves if there are several."""
-        return work(self._connection)
+        with self._turn:
+            return work(self._connection)
 
     def delete_expired_keys(self, before_ms: int) -> tuple[int, bool]:
         """Delete some keys that expired before a time. Returns how many, and whether there may be more."""
@@ -94,7 +118,7 @@ class SqliteWriter:
 
     def _in_order(self, batch: Sequence[Write]) -> list[Any]:
         outcomes: list[Any] = []
-        for kind, writes in groupby(batch, key=_plain_kind):
+        for kind, writes in groupby(batch, key=plain_kind):
             if kind is None:
                 outcomes.extend(self._one(write) for write in writes)
             else:
@@ -123,21 +147,3 @@ class SqliteWriter:
             outcome = exc
         self._connection.execute("RELEASE work")
         return outcome
-
-
-def _plain_kind(write: Write) -> Kind | None:
-    """The kind of a plain append; None for everything else."""
-    return write.message.kind if isinstance(write, Append) and write.idempotency is None else None
-
-
-def _plain_messages(batch: Sequence[Write]) -> list[Message] | None:
-    """The messages of a batch that is nothing but plain appends of one kind; otherwise None."""
-    kind = _plain_kind(batch[0]) if batch else None
-    if kind is None:
-        return None
-    messages: list[Message] = []
-    for write in batch:  # Once for every message, and with the interpreter's lock.
-        if type(write) is not Append or write.idempotency is not None or write.message.kind is not kind:
-            return None
-        messages.append(write.message)
-    return messages

@@ -14,7 +14,7 @@ async def write_forever(path: Path) -> None:
     store = sqlite_at(path)
     await store.open()
     lamp = await store.transact(lambda tx: tx.device("lamp") or insert_device(tx))
-    lane = await store.open_lane(0, queued=False)
+    lane = await store.open_lane("forever", queued=False)
     for number in count(lane.last_id + 1, step=10):
         told = [notification(lamp, id=number + place) for place in range(3)]
         asked = command(lamp, id=number + 3)

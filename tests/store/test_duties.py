@@ -2,7 +2,7 @@
 
 import pytest
 
-from hub.store import Amend, Lane, Lost, OpenCommands, Reach
+from hub.store import Amend, Lost, OpenCommands, Reach
 from protocol.messages import CommandPatch
 from protocol.names import OFFLINE, Kind
 from tests.builders import EARLIER_MS
@@ -98,26 +98,6 @@ async def test_the_marks_tell_what_may_be_missing(store):
 # --- ids --------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_lane_begins_where_the_log_ends(store):
-    """The first id after a start is greater than whatever may have been seen."""
-    lamp = await add_device(store)
-    last = notification(lamp, id=10**15, timestamp_ms=EARLIER_MS)
-    earlier = command(lamp, timestamp_ms=EARLIER_MS + 5)
-    await append(store, [earlier, last])
-
-    assert Lane(0, mark=0, last_id=10**15, last_timestamp_ms=EARLIER_MS) == await store.open_lane(0, queued=False)
-
-
-async def test_the_greatest_timestamp_may_belong_to_an_earlier_id(store):
-    """A busy device's timestamps run ahead of everybody else's."""
-    lamp, door = await add_device(store), await add_device(store, "door")
-    await append(
-        store, [notification(lamp, timestamp_ms=EARLIER_MS + 9_000), notification(door, timestamp_ms=EARLIER_MS)]
-    )
-
-    assert (await store.open_lane(0, queued=False)).last_timestamp_ms == EARLIER_MS + 9_000
-
-
 async def test_of_ids_that_may_be_lost_those_are_recorded_that_the_log_lacks(store):
     """From the first to the last of them; nothing, when all of them are there."""
     lamp = await add_device(store)
@@ -135,43 +115,12 @@ async def test_of_ids_that_may_be_lost_those_are_recorded_that_the_log_lacks(sto
 
 async def test_ranges_of_lost_ids_are_bounded(store, monkeypatch):
     """The oldest go."""
-    monkeypatch.setattr("hub.store.sqlite_lanes.LOST_RANGES", 2)
+    for module in ("sqlite_lanes", "postgres_lanes"):
+        monkeypatch.setattr(f"hub.store.{module}.LOST_RANGES", 2)
     for number in (10, 20, 30):
         await store.record_lost([number])
 
     assert await store.lost() == [Lost(19, 21), Lost(29, 31)]
-
-
-async def test_a_reserved_mark_survives_a_restart(store, open_store):
-    """No id up to it is ever given again, and it never goes back."""
-    await store.open_lane(0, queued=False)
-    await store.open_lane(1, queued=False)
-    await store.reserve(0, 5_000)
-    await store.reserve(0, 4_000)
-    await store.close()
-
-    async with open_store() as again:
-        assert (await again.open_lane(0, queued=False)).mark == 5_000
-        assert (await again.open_lane(1, queued=False)).mark == 0
-
-
-@pytest.mark.parametrize(
-    ("queued", "ended", "lost"),
-    [(True, False, [Lost(after=1_000_000, before=2_000_001)]), (True, True, []), (False, False, [])],
-)
-async def test_only_a_crash_of_a_queued_run_may_have_lost_ids(store, open_store, queued, ended, lost):
-    """What it showed and did not store lies between the log's end and the mark."""
-    lamp = await add_device(store)
-    await store.open_lane(0, queued=queued)
-    await store.reserve(0, 2_000_000)
-    await append(store, [notification(lamp, id=1_000_000)])
-    if ended:
-        await store.close_lane(0)
-    await store.close()
-
-    async with open_store() as again:
-        await again.open_lane(0, queued=True)
-        assert lost == await again.lost()
 
 
 # --- activity ---------------------------------------------------------------------------------------------------------

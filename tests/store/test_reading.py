@@ -7,10 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hub.store import REPLAY_PAGE, Amend, LogQuery, Reach
-from hub.store.sqlite_read import read_page
 from protocol.messages import IDS_BEGIN_US, CommandPatch
 from protocol.names import Kind
 from tests.builders import EARLIER_MS
+from tests.store.conftest import read_examining
 from tests.store.world import add_device, append, command, insert_device, notification, pages, read
 
 
@@ -205,7 +205,7 @@ async def _devices(store):
     return await store.transact(find_or_insert)
 
 
-# --- bounded work (SQLite) --------------------------------------------------------------------------------------------
+# --- bounded work -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -221,10 +221,8 @@ async def _devices(store):
     ids=lambda query: "-".join(query) or "everything",
 )
 @pytest.mark.parametrize("examined", [1, 7, 100])
-async def test_a_read_that_looks_at_few_rows_misses_none(store, tmp_path, query, examined):
+async def test_a_read_that_looks_at_few_rows_misses_none(store, query, examined):
     """However small the window of one read, the windows together are the log."""
-    import sqlite3
-
     lamp, door = await add_device(store), await add_device(store, "door")
     told = [
         notification((lamp, door)[n % 3 == 0], "rare" if n % 10 == 0 else "watts", timestamp_ms=EARLIER_MS + n)
@@ -232,30 +230,24 @@ async def test_a_read_that_looks_at_few_rows_misses_none(store, tmp_path, query,
     ]
     await append(store, told)
     everything = await read(store, **query)
-    connection = sqlite3.connect(tmp_path / "hub.db", isolation_level=None)
 
     found, after, complete = [], 0, False
     while not complete:
-        page = read_page(connection, LogQuery(Kind.NOTIFICATION, after=after, **query), examined=examined)
+        page = await read_examining(store, LogQuery(Kind.NOTIFICATION, after=after, **query), examined=examined)
         assert page.complete or page.read_to > after, "every read gets somewhere"
         found += [logged.message for logged in page.messages]
         after, complete = page.read_to, page.complete
-    connection.close()
 
     assert everything == found
 
 
-async def test_one_millisecond_is_not_searched_through_the_whole_log(store, tmp_path):
+async def test_one_millisecond_is_not_searched_through_the_whole_log(store):
     """Timestamps rise with the ids, so a minute later the search may end."""
-    import sqlite3
-
     lamp = await add_device(store)
     told = [notification(lamp, timestamp_ms=EARLIER_MS + n * 10_000) for n in range(200)]
     await append(store, told)
-    connection = sqlite3.connect(tmp_path / "hub.db", isolation_level=None)
 
-    page = read_page(connection, LogQuery(Kind.NOTIFICATION, at_ms=EARLIER_MS), examined=20)
-    connection.close()
+    page = await read_examining(store, LogQuery(Kind.NOTIFICATION, at_ms=EARLIER_MS), examined=20)
 
     assert told[:1] == [logged.message for logged in page.messages]
     assert (True, told[-1].id) == (page.complete, page.read_to)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hub.store import Append, LogQuery, Page, Store, Tx
+from hub.store import Amend, Append, LogQuery, Page, Store, Tx
 from protocol.entities import Device, User
-from protocol.messages import Command, Message, Notification
+from protocol.messages import Command, CommandPatch, Message, Notification
 from protocol.names import Kind, UserRole
 from tests import builders
 
@@ -37,6 +37,10 @@ def command(device: Device, name: str = "on", parameters: Any = None, **members:
 
 async def append(store: Store, messages: Sequence[Message]) -> list[Any]:
     return await store.write([Append(message) for message in messages])
+
+
+async def amend(store: Store, device: Device, asked: Command, patch: dict[str, Any], *, update_id: int = 0) -> None:
+    await store.write([Amend(device.id, device.guid, asked.id, CommandPatch(patch), update_id)])
 
 
 async def read(store: Store, kind: Kind = Kind.NOTIFICATION, **query: Any) -> list[Message]:

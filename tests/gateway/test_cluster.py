@@ -1,0 +1,295 @@
+"""Several gateways on one database: whoever is connected to one of them is reached from all."""
+
+import asyncio
+
+import pytest
+
+from tests.gateway.inside import world
+from tests.waiting import until
+
+
+def notification(guid="lamp", **parameters):
+    return {"deviceGuid": guid, "notification": {"notification": "watts", "parameters": parameters}}
+
+
+async def values(peer, number):
+    return [(await peer.push())["notification"]["parameters"]["value"] for _ in range(number)]
+
+
+@pytest.fixture
+async def pair(start_cluster):
+    """Two hubs."""
+    return await start_cluster(world())
+
+
+async def test_a_message_reaches_the_other_worker(pair):
+    """From a device socket here to a dashboard there, in the order in which it was acknowledged."""
+    here, there = pair.worlds
+    dashboard = await there.user("admin")
+    await dashboard.succeed("notification/subscribe")
+    lamp = await here.device("lamp", "lamp-key")
+
+    for value in range(20):
+        await lamp.succeed("notification/insert", **notification(value=value))
+
+    assert await values(dashboard, 20) == list(range(20))
+
+
+async def test_a_worker_hears_only_what_its_sockets_need(local_pair):
+    """Of the topics of one device, one; of everything, all; none any more when nobody needs it."""
+    _, there = local_pair.worlds
+    bus = there.hub.gateway.bus
+    before = set(bus._topics)
+    dashboard = await there.user("admin")
+
+    await dashboard.succeed("notification/subscribe", deviceGuids=["lamp"])
+    one = set(bus._topics) - before
+    await dashboard.succeed("notification/subscribe")
+    every = set(bus._topics) - before
+
+    assert (len(one), len(every)) == (1, 64)
+
+
+async def test_a_command_and_its_answer_cross_workers(pair):
+    """Inserted here, carried out there, and the update comes back to the socket that asked."""
+    here, there = pair.worlds
+    admin, lamp = await here.user("admin"), await there.device("lamp", "lamp-key")
+    await lamp.succeed("command/subscribe")
+
+    inserted = await admin.succeed("command/insert", deviceGuid="lamp", command={"command": "on"})
+    pushed = (await lamp.push())["command"]
+    await lamp.succeed("command/update", commandId=pushed["id"], command={"status": "done", "result": 7})
+
+    update = await admin.push()
+    assert (inserted["command"]["id"], "command/update") == (pushed["id"], update["action"])
+    assert (update["command"]["status"], update["command"]["result"]) == ("done", 7)
+
+
+async def test_while_the_bus_is_away_the_log_is_read(local_pair):
+    """Nothing is lost, nothing comes twice, and it goes on when the bus is back."""
+    here, there = local_pair.worlds
+    dashboard = await there.user("admin")
+    await dashboard.succeed("notification/subscribe")
+    lamp = await here.device("lamp", "lamp-key")
+    await lamp.succeed("notification/insert", **notification(value=0))
+
+    local_pair.exchange.cut()
+    for value in range(1, 6):
+        await lamp.succeed("notification/insert", **notification(value=value))
+    away = await values(dashboard, 6)
+    local_pair.exchange.mend()
+    for value in range(6, 12):
+        await lamp.succeed("notification/insert", **notification(value=value))
+
+    assert away + await values(dashboard, 6) == list(range(12))
+
+
+async def test_a_lost_bundle_is_healed_from_the_log(local_pair, monkeypatch):
+    """The one after it shows that it is missing; in between, nothing is out of order."""
+    here, there = local_pair.worlds
+    dashboard = await there.user("admin")
+    await dashboard.succeed("notification/subscribe")
+    lamp = await here.device("lamp", "lamp-key")
+    await lamp.succeed("notification/insert", **notification(value=0))
+    assert await values(dashboard, 1) == [0]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(there.hub.gateway.bus, "hear", lambda bundle: None)
+        await lamp.succeed("notification/insert", **notification(value=1))
+    await lamp.succeed("notification/insert", **notification(value=2))
+
+    assert await values(dashboard, 2) == [1, 2]
+    assert there.hub.gateway.others.heard.gaps >= 1
+
+
+async def test_a_lost_last_bundle_is_healed_too(local_pair, monkeypatch):
+    """The heartbeat tells where everything ends."""
+    here, there = local_pair.worlds
+    dashboard = await there.user("admin")
+    await dashboard.succeed("notification/subscribe")
+    lamp = await here.device("lamp", "lamp-key")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(there.hub.gateway.bus, "hear", lambda bundle: None)
+        await lamp.succeed("notification/insert", **notification(value=1))
+
+    assert await values(dashboard, 1) == [1]
+
+
+async def test_updates_are_healed_as_well(local_pair, monkeypatch):
+    """A result that was lost on the way is in the log."""
+    here, there = local_pair.worlds
+    admin, lamp = await here.user("admin"), await there.device("lamp", "lamp-key")
+    inserted = await admin.succeed("command/insert", deviceGuid="lamp", command={"command": "on"})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(here.hub.gateway.bus, "hear", lambda bundle: None)
+        await lamp.succeed("command/update", commandId=inserted["command"]["id"], command={"status": "done"})
+
+    assert (await admin.push())["command"]["status"] == "done"
+
+
+async def test_a_silent_worker_that_is_there_is_read(local_pair, monkeypatch):
+    """Its own connection to the bus may be broken, and nobody would know."""
+    here, there = local_pair.worlds
+    dashboard = await there.user("admin")
+    await dashboard.succeed("notification/subscribe")
+    lamp = await here.device("lamp", "lamp-key")
+
+    monkeypatch.setattr(here.hub.gateway.bus, "publish", lambda bundle: None)
+    await lamp.succeed("notification/insert", **notification(value=1))
+
+    assert await values(dashboard, 1) == [1]
+
+
+@pytest.mark.parametrize("workers", [(0, 1), (1, 0)])
+async def test_a_replay_has_what_every_worker_stored(pair, workers):
+    """By id and by timestamp, whoever is asked."""
+    first, second = (pair.worlds[place] for place in workers)
+    lamp, other = await first.device("lamp", "lamp-key"), await second.device("lamp", "lamp-key")
+    answers = [
+        await (lamp, other)[value % 2].succeed("notification/insert", **notification(value=value))
+        for value in range(10)
+    ]
+    dashboard = await first.user("admin", subprotocols=["hub.1.json"])
+
+    answer = await dashboard.succeed("notification/subscribe", since=answers[0]["notification"]["id"])
+    found = await values(dashboard, 9)
+
+    assert answer["recovered"]
+    assert found[-9:] == sorted(found)[-9:]
+    assert set(range(1, 10)) <= set(found)
+
+
+async def test_resuming_anywhere_loses_nothing(pair):
+    """A dashboard goes to the other worker with the last id it saw, while devices go on at both."""
+    lamps = [await world.device("lamp", "lamp-key") for world in pair.worlds]
+    seen, last_id, stop = set(), None, asyncio.Event()
+
+    async def publish(lamp, value):
+        while not stop.is_set():
+            await lamp.succeed("notification/insert", **notification(value=value))
+            value += 2
+            await asyncio.sleep(0.005)
+
+    publishers = [asyncio.create_task(publish(lamp, first)) for first, lamp in enumerate(lamps)]
+    for turn in range(6):
+        dashboard = await pair.worlds[turn % 2].user("admin", subprotocols=["hub.1.json"])
+        answer = await dashboard.succeed("notification/subscribe", **({"since": last_id} if last_id else {}))
+        last_id = last_id or answer["position"]
+        wanted = len(seen) + 25
+        while len(seen) < wanted:
+            message = (await dashboard.push())["notification"]
+            seen.add(message["parameters"]["value"])
+            last_id = max(last_id, message["id"])
+        dashboard.abort()
+    stop.set()
+    await asyncio.gather(*publishers)
+
+    for first in (0, 1):
+        mine = {value for value in seen if value % 2 == first}
+        assert mine == set(range(min(mine), max(mine) + 1, 2))
+
+
+async def test_a_revoked_key_is_closed_on_every_worker(start_cluster):
+    """Within a second, told by the worker that made the change."""
+    data = world()
+    data["accessKeys"].append({"name": "other", "owner": "admin", "permissions": [{}]})
+    pair = await start_cluster(data)
+    here, there = pair.worlds
+    peer = await there.key("other")
+
+    await here.hub.gateway.transact(lambda tx, _: tx.delete_key(2))
+
+    assert await peer.closed() == 4401
+
+
+async def test_a_devices_newest_connections_win_on_every_worker(start_cluster):
+    """It lost its network, and came back to another worker."""
+    pair = await start_cluster(world(), connections_per_device=1)
+    here, there = pair.worlds
+    before = await here.device("lamp", "lamp-key")
+
+    after = await there.device("lamp", "lamp-key")
+
+    assert await before.closed() == 4409
+    assert after.is_open
+
+
+async def test_connections_of_a_user_count_on_every_worker(start_cluster):
+    """A limit per user is one of the cluster."""
+    pair = await start_cluster(world(), connections_per_user=2)
+    here, there = pair.worlds
+    await here.user("admin")
+    await here.user("admin")
+    user_id = here.hub.gateway.connections[0].principal.user.id
+
+    async def is_known():
+        return there.hub.gateway.others.elsewhere.of_user(user_id) == 2
+
+    await until(is_known)
+    refused = await (await there.connect()).ask("authenticate", login="admin", password="admin-pw")
+
+    assert (refused["status"], refused["code"]) == ("error", 503)
+
+
+async def test_one_worker_leads_and_another_takes_over(start_cluster):
+    """What only one must do is done by one; by the next when it stops."""
+    pair = await start_cluster(world())
+    here, there = (world.hub for world in pair.worlds)
+
+    async def leaders():
+        return [hub for hub in (here, there) if hub.gateway.others.leads]
+
+    [first] = await until(leaders)
+    await first.stop()
+    rest = there if first is here else here
+
+    async def leads():
+        return rest.gateway.others.leads
+
+    assert await until(leads)
+
+
+async def test_what_was_told_last_before_a_worker_left_arrives(pair):
+    """It tells all that it has committed before it goes."""
+    here, there = pair.worlds
+    dashboard = await there.user("admin")
+    await dashboard.succeed("notification/subscribe")
+    lamp = await here.device("lamp", "lamp-key")
+    for value in range(50):
+        await lamp.send(action="notification/insert", **notification(value=value))
+    for _ in range(50):
+        assert (await lamp.receive())["status"] == "success"
+
+    await here.hub.stop()
+
+    assert await values(dashboard, 50) == list(range(50))
+
+
+async def test_a_third_worker_joins_under_load(start_cluster):
+    """Whoever connects to it gets everything from then on, each once."""
+    cluster = await start_cluster(world(), hubs=3)
+    lamp = await cluster.worlds[0].device("lamp", "lamp-key")
+    dashboards = [await world.user("admin") for world in cluster.worlds]
+    for dashboard in dashboards:
+        await dashboard.succeed("notification/subscribe")
+
+    for value in range(100):
+        await lamp.send(action="notification/insert", **notification(value=value))
+    for _ in range(100):
+        assert (await lamp.receive())["status"] == "success"
+
+    for dashboard in dashboards:
+        assert await values(dashboard, 100) == list(range(100))
+
+
+async def test_the_logs_position_keeps_up_with_the_time(pair):
+    """What a replay has to remember of its border is bounded by seconds."""
+    gateway = pair.worlds[0].hub.gateway
+    before = gateway.fan_out.position
+
+    async def has_moved():
+        return gateway.fan_out.position > before
+
+    assert await until(has_moved)
