@@ -41,12 +41,14 @@ def configure(
     level: str = "info",
     form: Literal["auto", "json", "console"] = "auto",
     stream: TextIO | None = None,
+    worker: int | None = None,
 ) -> None:
     """Route all logging of the process to ``stream`` (stderr unless given). Calling it again replaces the set-up.
 
     Args:
         level: ``debug``, ``info``, ``warning`` or ``error``.
         form: ``auto`` is JSON unless the stream is a terminal.
+        worker: the number that every line is to have, where several processes write to one stream.
     """
     target = stream if stream is not None else sys.stderr
     colours = target.isatty()
@@ -63,7 +65,7 @@ def configure(
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*_shared(), structlog.stdlib.ExtraAdder()],
-            processors=_last(as_json=as_json, colours=colours),
+            processors=[_numbered(worker), *_last(as_json=as_json, colours=colours)],
         )
     )
     _route(handler, least)
@@ -78,6 +80,15 @@ def _shared() -> list[Processor]:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
+
+
+def _numbered(worker: int | None) -> Processor:
+    def add_worker(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        if worker is not None:
+            event["worker"] = worker
+        return event
+
+    return add_worker
 
 
 def _last(*, as_json: bool, colours: bool) -> list[Processor]:

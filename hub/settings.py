@@ -127,6 +127,9 @@ class Settings(BaseSettings):
     replay_overlap_s: Annotated[
         float, Field(ge=0, le=600, description="how far before its id a resume begins, for messages of other workers")
     ] = 5.0
+    idle_topic_s: Annotated[
+        float, Field(ge=0, le=3_600, description="seconds that a worker still hears of what no socket needs any more")
+    ] = 30.0
     workers: Annotated[int, Field(ge=1, le=1024, description="processes that serve; more than one needs a bus")] = 1
     context_paths: Annotated[
         list[str],
@@ -417,6 +420,13 @@ class Settings(BaseSettings):
         Literal["auto", "json", "console"], Field(description="auto: json unless the log goes to a terminal")
     ] = "auto"
     metrics: Annotated[bool, Field(description="answer GET /metrics")] = True
+    worker_metrics_port: Annotated[
+        Annotated[int, Field(ge=1, le=64_000)] | None,
+        Unsettable,
+        Field(
+            description="worker k answers /metrics, /slowest and /ready on this TCP port + k too; unset: it does not"
+        ),
+    ] = None
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 
