@@ -113,7 +113,7 @@ class Settings(BaseSettings):
         str, Field(pattern=r"^[\w.-]{1,32}$", description="how the names of our channels in Redis begin")
     ] = "hub"
     bus_buffer_bytes: Annotated[
-        int, Field(ge=65_536, description="bundles that wait for the bus; beyond that they are left to the log")
+        int, Field(ge=65_536, description="bytes of bundles that wait for the bus; more is left to the log")
     ] = 33_554_432
     heartbeat_s: Annotated[
         float, Field(ge=0.1, le=60, description="seconds between two signs of life for the other workers")
@@ -125,7 +125,10 @@ class Settings(BaseSettings):
         float, Field(ge=0.1, le=60, description="seconds between two looks into the log while the bus is away")
     ] = 1.0
     replay_overlap_s: Annotated[
-        float, Field(ge=0, le=600, description="how far before its id a resume begins, for messages of other workers")
+        float,
+        Field(
+            ge=0, le=600, description="seconds before its id at which a resume begins, for messages of other workers"
+        ),
     ] = 5.0
     idle_topic_s: Annotated[
         float, Field(ge=0, le=3_600, description="seconds that a worker still hears of what no socket needs any more")

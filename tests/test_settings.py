@@ -8,6 +8,7 @@ from pydantic import SecretStr, ValidationError
 
 from hub.settings import COMPAT, LIMITS, Settings, SettingsError
 from hub.settings_places import SPEC_NAMES, variable
+from hub.settings_urls import Url
 
 
 def load(tmp_path, environ=None, **command_line):
@@ -177,7 +178,10 @@ def test_every_problem_is_told_at_once(tmp_path):
     [
         ({"HUB_TLS_KEY": "/nowhere"}, "HUB_TLS_KEY (environment): must name a file that exists"),
         ({"HUB_DATABASE_URL": "mysql://x"}, "HUB_DATABASE_URL (environment): must be sqlite:///PATH"),
-        ({"HUB_BUS_URL": "redis://x"}, "HUB_BUS_URL (environment): must be unset"),
+        ({"HUB_DATABASE_URL": "postgresql://db"}, "HUB_DATABASE_URL (environment): must name the database"),
+        ({"HUB_BUS_URL": "nats://x"}, "HUB_BUS_URL (environment): must be redis://"),
+        ({"HUB_BUS_URL": "redis://x:port"}, "HUB_BUS_URL (environment): has a port"),
+        ({"HUB_LEASE_S": "2"}, "HUB_LEASE_S: must be at least three times HUB_HEARTBEAT_S"),
         ({"HUB_WORKERS": "2"}, "HUB_WORKERS: must be 1"),
         ({"HUB_CONTEXT_PATHS": "api/"}, "HUB_CONTEXT_PATHS (environment): each must be empty or like /api"),
         ({"HUB_PUBLIC_URL": "hub.example.org"}, "HUB_PUBLIC_URL (environment): must be an address like"),
@@ -380,3 +384,21 @@ def test_every_setting_is_described():
             assert "second" in field.description, name
         if name.endswith("_bytes"):
             assert "bytes" in field.description, name
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://hub:geheim@db/hub", "postgresql://hub:***@db/hub"),
+        ("postgresql://hub:ge@heim/x@db/hub", "postgresql://hub:***@db/hub"),
+        ("postgresql://hub@db/hub?sslpassword=geheim&x=1", "postgresql://hub@db/hub?sslpassword=***&x=1"),
+        ("redis://:geheim@bus:6379/1", "redis://:***@bus:6379/1"),
+        ("sqlite:///hub.db", "sqlite:///hub.db"),
+    ],
+)
+def test_the_password_of_an_address_is_never_shown(url, shown):
+    """Neither by what is printed, nor by what is logged."""
+    found = Url(url)
+
+    assert (str(found), url) == (shown, found.text)
+    assert "geheim" not in repr(found)

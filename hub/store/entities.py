@@ -448,7 +448,7 @@ class Entities:
         mark = select(installation.c.value).where(installation.c.name == _PEPPER)
         known = self._sql.execute(mark).scalar()
         if known is None:
-            self._sql.insert(installation, name=_PEPPER, value=self._secrets.hash(_PEPPER))
+            self._sql.write(insert(installation).values(name=_PEPPER, value=self._secrets.hash(_PEPPER)))
             return True
         return self._secrets.matches(_PEPPER, known)
 

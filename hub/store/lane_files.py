@@ -71,8 +71,8 @@ class WriteTurn:
     """Whose turn it is to write to a database that several processes share.
 
     SQLite lets a writer that finds another one sleep for longer and longer, up to 100 ms: two busy workers would commit
-    some ten times a second. This lock is looked at every half millisecond; it only makes the waiting short, and SQLite's
-    own lock stays what counts.
+    some ten times a second. This lock is looked at every half millisecond; it only makes the waiting short, and
+    SQLite's own lock stays what counts.
 
     Args:
         path: of the database.
@@ -94,6 +94,9 @@ class WriteTurn:
                 time.sleep(TURN_S)
             else:
                 return
+
+    def close(self) -> None:
+        self._file.close()
 
     def __exit__(self, *_: object) -> None:
         fcntl.flock(self._file, fcntl.LOCK_UN)

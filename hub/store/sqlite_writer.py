@@ -32,13 +32,13 @@ class SqliteWriter:
         *,
         secrets: Secrets,
         now_ms: Callable[[], int],
-        turn: AbstractContextManager[Any] | None = None,
+        turn: WriteTurn | None = None,
     ) -> None:
         self._connection = connection
         self._wrapped = wrapped
         self._log = SqliteLog(connection)
         self._shared = turn is not None
-        self._turn = turn or nullcontext()
+        self._turn: AbstractContextManager[None] = turn or nullcontext()
         self._secrets = secrets
         self._now_ms = now_ms
 
@@ -71,6 +71,8 @@ class SqliteWriter:
         return cls(connection, wrapped, secrets=secrets, now_ms=now_ms, turn=turn)
 
     def close(self) -> None:
+        if isinstance(self._turn, WriteTurn):
+            self._turn.close()
         self._wrapped.close()
         self._wrapped.engine.dispose()  # closes the connection
 

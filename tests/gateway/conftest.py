@@ -2,15 +2,18 @@
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 import hub.app
-from tests.gateway.cluster import StartCluster, clusters
+from tests.bus.conftest import shared_redis
+from tests.gateway.cluster import Cluster, StartCluster, clusters
 from tests.gateway.inside import FailingStore, world
+from tests.store.conftest import database, postgres
 from tests.websocket.conftest import StartHub, World, start_hub
 
-__all__ = ["start_hub"]
+__all__ = ["database", "postgres", "shared_redis", "start_hub"]
 
 
 @pytest.fixture
@@ -27,11 +30,29 @@ async def home(start_hub: StartHub) -> World:
     return await start_hub(world())
 
 
+@pytest.fixture(params=["sqlite", "postgres and redis"])
+def cluster_place(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Where the database and the bus of a cluster are."""
+    if request.param == "sqlite":
+        return {}
+    redis, url = request.getfixturevalue("shared_redis"), request.getfixturevalue("database")
+    return {"database_url": url, "bus_url": redis.url, "bus_prefix": f"test-{uuid4().hex[:12]}"}
+
+
 @pytest.fixture
-async def start_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartCluster]:
+async def start_cluster(
+    cluster_place: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[StartCluster]:
     """Start several hubs of one cluster: ``await start_cluster(data, hubs=3)``. They stop when the test is over."""
-    async with clusters(tmp_path, monkeypatch) as start:
+    async with clusters(tmp_path, monkeypatch, **cluster_place) as start:
         yield start
+
+
+@pytest.fixture
+async def local_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
+    """Two hubs whose bus a test may take in its hands."""
+    async with clusters(tmp_path, monkeypatch) as start:
+        yield await start(world())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -35,9 +35,9 @@ async def test_a_message_reaches_the_other_worker(pair):
     assert await values(dashboard, 20) == list(range(20))
 
 
-async def test_a_worker_hears_only_what_its_sockets_need(pair):
+async def test_a_worker_hears_only_what_its_sockets_need(local_pair):
     """Of the topics of one device, one; of everything, all; none any more when nobody needs it."""
-    _, there = pair.worlds
+    _, there = local_pair.worlds
     bus = there.hub.gateway.bus
     before = set(bus._topics)
     dashboard = await there.user("admin")
@@ -65,28 +65,28 @@ async def test_a_command_and_its_answer_cross_workers(pair):
     assert (update["command"]["status"], update["command"]["result"]) == ("done", 7)
 
 
-async def test_while_the_bus_is_away_the_log_is_read(pair):
+async def test_while_the_bus_is_away_the_log_is_read(local_pair):
     """Nothing is lost, nothing comes twice, and it goes on when the bus is back."""
-    here, there = pair.worlds
+    here, there = local_pair.worlds
     dashboard = await there.user("admin")
     await dashboard.succeed("notification/subscribe")
     lamp = await here.device("lamp", "lamp-key")
     await lamp.succeed("notification/insert", **notification(value=0))
 
-    pair.exchange.cut()
+    local_pair.exchange.cut()
     for value in range(1, 6):
         await lamp.succeed("notification/insert", **notification(value=value))
     away = await values(dashboard, 6)
-    pair.exchange.mend()
+    local_pair.exchange.mend()
     for value in range(6, 12):
         await lamp.succeed("notification/insert", **notification(value=value))
 
     assert away + await values(dashboard, 6) == list(range(12))
 
 
-async def test_a_lost_bundle_is_healed_from_the_log(pair, monkeypatch):
+async def test_a_lost_bundle_is_healed_from_the_log(local_pair, monkeypatch):
     """The one after it shows that it is missing; in between, nothing is out of order."""
-    here, there = pair.worlds
+    here, there = local_pair.worlds
     dashboard = await there.user("admin")
     await dashboard.succeed("notification/subscribe")
     lamp = await here.device("lamp", "lamp-key")
@@ -102,9 +102,9 @@ async def test_a_lost_bundle_is_healed_from_the_log(pair, monkeypatch):
     assert there.hub.gateway.others.heard.gaps >= 1
 
 
-async def test_a_lost_last_bundle_is_healed_too(pair, monkeypatch):
+async def test_a_lost_last_bundle_is_healed_too(local_pair, monkeypatch):
     """The heartbeat tells where everything ends."""
-    here, there = pair.worlds
+    here, there = local_pair.worlds
     dashboard = await there.user("admin")
     await dashboard.succeed("notification/subscribe")
     lamp = await here.device("lamp", "lamp-key")
@@ -116,9 +116,9 @@ async def test_a_lost_last_bundle_is_healed_too(pair, monkeypatch):
     assert await values(dashboard, 1) == [1]
 
 
-async def test_updates_are_healed_as_well(pair, monkeypatch):
+async def test_updates_are_healed_as_well(local_pair, monkeypatch):
     """A result that was lost on the way is in the log."""
-    here, there = pair.worlds
+    here, there = local_pair.worlds
     admin, lamp = await here.user("admin"), await there.device("lamp", "lamp-key")
     inserted = await admin.succeed("command/insert", deviceGuid="lamp", command={"command": "on"})
 
@@ -129,9 +129,9 @@ async def test_updates_are_healed_as_well(pair, monkeypatch):
     assert (await admin.push())["command"]["status"] == "done"
 
 
-async def test_a_silent_worker_that_is_there_is_read(pair, monkeypatch):
+async def test_a_silent_worker_that_is_there_is_read(local_pair, monkeypatch):
     """Its own connection to the bus may be broken, and nobody would know."""
-    here, there = pair.worlds
+    here, there = local_pair.worlds
     dashboard = await there.user("admin")
     await dashboard.succeed("notification/subscribe")
     lamp = await here.device("lamp", "lamp-key")
@@ -182,7 +182,7 @@ async def test_resuming_anywhere_loses_nothing(pair):
             message = (await dashboard.push())["notification"]
             seen.add(message["parameters"]["value"])
             last_id = max(last_id, message["id"])
-        await dashboard.close()
+        dashboard.abort()
     stop.set()
     await asyncio.gather(*publishers)
 
@@ -277,6 +277,8 @@ async def test_a_third_worker_joins_under_load(start_cluster):
 
     for value in range(100):
         await lamp.send(action="notification/insert", **notification(value=value))
+    for _ in range(100):
+        assert (await lamp.receive())["status"] == "success"
 
     for dashboard in dashboards:
         assert await values(dashboard, 100) == list(range(100))

@@ -103,5 +103,9 @@ class Peer:
             except ConnectionClosed as closed:
                 return closed.rcvd.code if closed.rcvd is not None else 1006
 
+    def abort(self) -> None:
+        """Break the connection off, whatever is still to be read."""
+        self._socket.transport.abort()
+
     async def close(self) -> None:
         await self._socket.close()
