@@ -619,6 +619,9 @@ class Settings(BaseSettings):
             yield "HUB_PEPPER and HUB_PEPPER_FILE: give one of them"
         if self.workers > 1 and self.bus_url is None:
             yield "HUB_WORKERS: must be 1: several workers need a bus between them (HUB_BUS_URL)"
+        aside = self.worker_metrics_port
+        if aside is not None and aside < self.port <= aside + self.workers:
+            yield f"HUB_WORKER_METRICS_PORT: its workers' ports would be {aside + 1} and up, and HUB_PORT is among them"
         if self.lease_s < 3 * self.heartbeat_s:
             yield "HUB_LEASE_S: must be at least three times HUB_HEARTBEAT_S, or one lost heartbeat changes who leads"
         if self.admin_password is not None and _published(self.admin_password) and not self.compat:
