@@ -23,8 +23,9 @@ def socket_url(settings: Settings, port: int) -> str:
 def banner(settings: Settings, port: int, first: FirstStart | None) -> str:
     """What the terminal shows at the start: where it listens, and what to try."""
     scheme = "https" if settings.tls else "http"
-    by = f" with {settings.workers} workers" if settings.workers > 1 else ""
-    lines = [f"The hub listens on {scheme}://{authority(settings, port)} and {socket_url(settings, port)}{by}"]
+    lines = [f"The hub listens on {scheme}://{authority(settings, port)} and {socket_url(settings, port)}"]
+    if settings.workers > 1:
+        lines.append(f"{settings.workers} workers take turns there")
     lines += [f"WARNING: {warning}" for warning in settings.warnings() if settings.limits != "default"]
     if first is not None:
         password = first.password if first.password is not None else "(as set in HUB_ADMIN_PASSWORD)"

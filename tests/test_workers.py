@@ -176,7 +176,7 @@ async def test_a_message_reaches_the_sockets_of_all_workers(workers):
 async def test_one_banner_and_numbered_logs(workers):
     """The terminal shows one hub; a line of the log says which worker has written it."""
     assert workers.log.count("The hub listens on") == 1
-    assert "with 2 workers" in workers.log
+    assert "2 workers take turns there" in workers.log
     await workers.says('"worker": 1')
     await workers.says('"worker": 2')
 
