@@ -34,6 +34,9 @@ EXIT_OK, EXIT_COULD_NOT_START = 0, 3
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 """How long a place is empty before the next worker is started in it; twice as long each time."""
 
+STEADY_S = 30.0
+"""A worker that has served for so long is not blamed for what its predecessors did."""
+
 FAILED_STARTS = 20
 """After so many workers in a row that could not start in one place, over a minute or more, the hub ends."""
 
@@ -49,6 +52,7 @@ class Child:
         self.process = process
         self.first: FirstStart | None = None
         self.reason = ""
+        self.since_s = asyncio.get_running_loop().time()
         self._link = link
 
     async def is_ready(self) -> bool:
@@ -102,6 +106,7 @@ class Place:
     """Where one worker after the other serves.
 
     Attributes:
+        pause_s: how long it stays empty the next time.
         roll: set to have the worker replaced.
         rolled: set when that has been done, or has failed.
     """
@@ -109,6 +114,7 @@ class Place:
     number: int
     listening: socket.socket
     aside: socket.socket | None
+    pause_s: float = FIRST_PAUSE_S
     roll: asyncio.Event = field(default_factory=asyncio.Event)
     rolled: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -220,16 +226,17 @@ class Workers:
         """Start a successor of a worker that has ended, again and again until one serves."""
         self._children.discard(child)
         log.error("a worker has ended", worker=place.number, end=_shown(child.process.returncode))
-        pause_s = FIRST_PAUSE_S
+        if asyncio.get_running_loop().time() - child.since_s > STEADY_S:
+            place.pause_s = FIRST_PAUSE_S
         for _ in range(FAILED_STARTS):
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(place.pause_s)
+            place.pause_s = min(2 * place.pause_s, LONGEST_PAUSE_S)
             child = await self._new(place)
             if await child.is_ready():
                 log.info("a worker was started again", worker=place.number)
                 return child
             self._children.discard(child)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-            log.error("a worker could not start", worker=place.number, reason=child.reason, again_in_s=pause_s)
+            log.error("a worker could not start", worker=place.number, reason=child.reason, again_in_s=place.pause_s)
         if not self._failed.done():
             self._failed.set_result(child.reason)
         forever: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
@@ -289,7 +296,11 @@ class Workers:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(child.end(within_s=self._end_s) for child in self._children))
+        children = list(self._children)
+        codes = await asyncio.gather(*(child.end(within_s=self._end_s) for child in children))
+        for child, code in zip(children, codes, strict=True):
+            if code:
+                log.warning("a worker did not end in good order", worker=child.number, end=_shown(code))
         self._failed.cancel()
 
     def _spawn(self, work: Any) -> "asyncio.Task[Any]":
