@@ -10,7 +10,7 @@ from typing import IO, cast
 
 import structlog
 
-from hub import banner
+from hub.banner import banner, socket_url
 from hub.bus import Bus
 from hub.bus.errors import CannotOpen as CannotOpenBus
 from hub.bus.local import LocalBus
@@ -20,17 +20,7 @@ from hub.logs import configure
 from hub.parts import make_connection_limits, make_limits, make_policy
 from hub.passwords import hash_password
 from hub.settings import Settings
-from hub.starting import (
-    EXIT_COULD_NOT_START,
-    EXIT_OK,
-    CannotStart,
-    FirstStart,
-    bind,
-    bind_aside,
-    lock,
-    profile_path,
-    taken,
-)
+from hub.starting import CannotStart, FirstStart, bind, lock, profile_path, taken
 from hub.store import Store, Tx
 from hub.store.errors import CannotOpen, NoLane
 from hub.store.secrets import Secrets, load_peppers
@@ -40,6 +30,7 @@ from hub.web.edge import Edge
 from hub.web.routes import make_app, make_figures
 from hub.web.server import Server
 from hub.web.writes import compiled
+from hub.worker import Handed
 from protocol.entities import KeyPermission
 from protocol.errors import Conflict, StoreUnavailable
 from protocol.names import UserRole
@@ -54,6 +45,8 @@ COLLECT_AFTER = (50_000, 20, 100)
 """When Python looks for garbage in cycles. A turn makes thousands of objects and frees them by itself: with Python's
 own 700 objects the collector took 30 % of the time of an insert, and looked through every connection each time."""
 
+EXIT_OK, EXIT_COULD_NOT_START = 0, 3
+
 
 class Hub:
     """A whole hub in this process.
@@ -62,26 +55,16 @@ class Hub:
     own. Tests and programs that embed a hub use this class.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        listening: socket.socket | None = None,
-        aside: socket.socket | None = None,
-        worker: int = 1,
-    ) -> None:
+    def __init__(self, settings: Settings, *, handed: Handed | None = None) -> None:
         """
         Args:
-            listening: a socket that is bound already, instead of one at the settings' address.
-            aside: then, one for whoever watches this worker; None: nobody does.
-            worker: the number of this one among the hub's workers.
+            handed: what a worker among others of the same hub has from the process that started it.
         """
         self.settings = settings
         self.first_start: FirstStart | None = None
         self.store: Store = make_store(settings)
         self.gateway = Gateway(self.store, make_bus(settings), policy=make_policy(settings))
-        self._listening, self._aside = listening, aside
-        self._worker = worker
+        self._handed = handed
         self.edge = Edge(
             self.gateway,
             limits=make_limits(settings),
@@ -106,7 +89,7 @@ class Hub:
     @property
     def url(self) -> str:
         """The WebSocket address that clients append ``/client`` or ``/device`` to."""
-        return banner.socket_url(self.settings, self.port)
+        return socket_url(self.settings, self.port)
 
     async def start(self, *, signals: bool = False) -> None:
         """Open the store, prepare a first start, listen. Returns when connections are taken.
@@ -144,11 +127,12 @@ class Hub:
 
     def _bind(self) -> tuple[socket.socket, socket.socket | None]:
         """The sockets that peers and that whoever reads the metrics connect to."""
-        if self._listening is not None:
-            return self._listening, self._aside
-        listening = bind(self.settings.host, self.settings.port)
+        if self._handed is not None:
+            return self._handed.listening, self._handed.aside
+        host, aside = self.settings.host, self.settings.worker_metrics_port
+        listening = bind(host, self.settings.port)
         try:
-            return listening, bind_aside(self.settings, 1)
+            return listening, None if aside is None else bind(host, aside + 1)
         except CannotStart:
             listening.close()
             raise
@@ -160,7 +144,8 @@ class Hub:
             return await self.store.transact(lambda tx: prepare(tx, self.settings))
 
     def _make_server(self, aside: socket.socket | None) -> Server:
-        settings, number = self.settings, self._worker
+        settings = self.settings
+        number = 1 if self._handed is None else self._handed.number
         try:
             return Server(
                 make_app(self.edge, metrics=settings.metrics, worker=number),
@@ -179,9 +164,10 @@ class Hub:
         assert self._task is not None, "the hub was started"
         await self._task
 
-    def banner(self) -> str:
-        """What the terminal shows at the start."""
-        return banner.text(self.settings, self.port, self.first_start)
+    def begin_stop(self) -> None:
+        """Begin to stop; :meth:`run` returns when it is done."""
+        assert self._server is not None, "the hub was started"
+        self._server.stop()
 
     async def stop(self) -> None:
         """Drain, flush the log last, let go of everything."""
@@ -315,42 +301,38 @@ def write_profile(hub: Hub) -> None:
 # --- a process of its own ---------------------------------------------------------------------------------------------
 
 
-def serve(settings: Settings) -> int:
-    """Run a hub until it is told to stop. Returns the process's exit code."""
-    configure(level=settings.log_level, form=settings.log_format)
-    for warning in settings.warnings():
+def serve(settings: Settings, handed: Handed | None = None) -> int:
+    """Run a hub, or one worker of it, until it is told to stop. Returns the process's exit code."""
+    configure(level=settings.log_level, form=settings.log_format, worker=None if handed is None else handed.number)
+    for warning in settings.warnings() if handed is None else ():
         log.warning(warning)
-    tune()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.set_threshold(*COLLECT_AFTER)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         try:
-            return runner.run(_serve(settings))
+            return runner.run(_serve(settings, handed))
         except (CannotStart, CannotOpen) as exc:
-            print(f"hub: {exc}", file=sys.stderr)
+            if handed is None:
+                print(f"hub: {exc}", file=sys.stderr)
+            else:
+                handed.cannot_start(str(exc))
             return EXIT_COULD_NOT_START
 
 
-def tune() -> None:
-    """Set what belongs to the interpreter and not to a hub in it."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    gc.set_threshold(*COLLECT_AFTER)
-
-
-async def _serve(settings: Settings) -> int:
-    hub = Hub(settings)
+async def _serve(settings: Settings, handed: Handed | None) -> int:
+    hub = Hub(settings, handed=handed)
     await hub.start(signals=True)
-    print(hub.banner(), flush=True)
-    await run_started(hub)
-    return EXIT_OK
-
-
-async def run_started(hub: Hub) -> None:
-    """Run a hub that has just started, in a process of its own, until it has stopped."""
-    settings = hub.settings
+    if handed is None:
+        print(banner(settings, hub.port, hub.first_start), flush=True)
+    else:
+        handed.is_ready(hub.first_start)
+        handed.when_orphaned(hub.begin_stop)
     gc.collect()
     gc.freeze()  # What is there now stays: no collection needs to look at it again.
     log.info("started", url=hub.url, database=str(settings.database_url), connections_limit=settings.connection_limit)
     await hub.run()
     log.info("stopped")
+    return EXIT_OK
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -20,12 +20,12 @@ def socket_url(settings: Settings, port: int) -> str:
     return f"{'wss' if settings.tls else 'ws'}://{authority(settings, port)}{settings.context_paths[0]}/websocket"
 
 
-def text(settings: Settings, port: int, first: FirstStart | None) -> str:
+def banner(settings: Settings, port: int, first: FirstStart | None) -> str:
     """What the terminal shows at the start: where it listens, and what to try."""
     scheme = "https" if settings.tls else "http"
     lines = [f"The hub listens on {scheme}://{authority(settings, port)} and {socket_url(settings, port)}"]
     if settings.workers > 1:
-        lines.append(f"{settings.workers} workers serve it.")
+        lines.append(f"{settings.workers} workers take turns there")
     lines += [f"WARNING: {warning}" for warning in settings.warnings() if settings.limits != "default"]
     if first is not None:
         password = first.password if first.password is not None else "(as set in HUB_ADMIN_PASSWORD)"

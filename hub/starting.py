@@ -9,7 +9,9 @@ from typing import IO
 from hub.client.profile import FILE_NAME
 from hub.settings import Settings
 
-EXIT_OK, EXIT_COULD_NOT_START = 0, 3
+LISTEN_BACKLOG = 4_096
+"""Connections that the kernel keeps until they are accepted, if its own limit allows. With the event loop's 100 a storm
+of connections lost its first packets, and waited a second or three to send them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +27,11 @@ class CannotStart(Exception):
     """The hub could not start; the text says why and what to do."""
 
 
-def bind(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A socket that has the address, before anything else is touched; it listens only when the hub is ready.
 
     Args:
-        reuse_port: whether other sockets may have the same address, if they say so too.
+        shared: further sockets of this user may have the same address; each gets its share of the connections.
 
     Raises:
         CannotStart: the address cannot be had.
@@ -37,7 +39,7 @@ def bind(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
+        if shared:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if host == "::":
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # All addresses means those of IPv4, too.
@@ -48,14 +50,24 @@ def bind(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
     return bound
 
 
-def bind_aside(settings: Settings, worker: int) -> socket.socket | None:
-    """Where one worker alone answers whoever watches it; None: nowhere.
+def bind_shared(host: str, port: int, *, count: int) -> list[socket.socket]:
+    """Sockets that all have the same address, and listen from now on.
 
     Raises:
         CannotStart: the address cannot be had.
     """
-    port = settings.worker_metrics_port
-    return None if port is None else bind(settings.host, port + worker)
+    if port:
+        # Another hub of several workers would let us share its port; this tells that there is one.
+        bind(host, port).close()
+    bound = [bind(host, port, shared=True)]
+    port = bound[0].getsockname()[1]
+    bound += [bind(host, port, shared=True) for _ in range(count - 1)]
+    for one in bound:
+        try:
+            one.listen(LISTEN_BACKLOG)
+        except OSError as exc:
+            raise taken(host, port, exc) from exc
+    return bound
 
 
 def taken(host: str, port: int, exc: OSError) -> CannotStart:

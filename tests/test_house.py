@@ -20,9 +20,8 @@ GATEWAY = CORE | {"hub.gateway", "hub.store", "hub.bus", "hub.passwords"}
 ACTIONS = GATEWAY | {"hub.actions"}
 WEB = ACTIONS | {"hub.web", "hub.logs"}
 START = {"hub.settings", "hub.settings_places", "hub.settings_urls", "hub.client", "hub.starting", "hub.banner"}
-APP = WEB | START | {"hub.app", "hub.parts"}
-WORKERS = APP | {"hub.workers"}
-CLI = WORKERS | {"hub.bench", "hub.cli"}
+APP = WEB | START | {"hub.app", "hub.parts", "hub.worker", "hub.workers"}
+CLI = APP | {"hub.bench", "hub.cli"}
 
 MAY_IMPORT = {
     "protocol": {"protocol"},
@@ -42,8 +41,9 @@ MAY_IMPORT = {
     "hub.parts": WEB | {"hub.settings"},
     "hub.starting": {"hub.settings", "hub.client"},
     "hub.banner": {"hub.settings", "hub.starting"},
-    "hub.app": APP,
-    "hub.workers": WORKERS,
+    "hub.worker": {"hub.starting"},
+    "hub.workers": START | {"hub.worker", "hub.logs"},
+    "hub.app": APP - {"hub.workers"},
     "hub.cli": CLI,
     "hub.__main__": {"hub.cli"},
     "hub": set(),

@@ -121,9 +121,9 @@ async def test_the_exchange_is_what_travels(place):
 
 async def test_the_addresses_for_machines_answer(started):
     """Those that the README names, on the hub's own port."""
-    paths = [
+    paths = {
         span.removeprefix("GET ") for span in readme.SPANS if re.fullmatch(r"(GET )?/(livez|readyz|metrics)", span)
-    ]
+    }
 
     assert len(set(paths)) == 3
     for path in paths:
