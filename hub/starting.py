@@ -9,10 +9,6 @@ from typing import IO
 from hub.client.profile import FILE_NAME
 from hub.settings import Settings
 
-LISTEN_BACKLOG = 4_096
-"""Connections that the kernel keeps until they are accepted, if its own limit allows. With the event loop's 100 a storm
-of connections lost its first packets, and waited a second or three to send them again."""
-
 
 @dataclass(frozen=True, slots=True)
 class FirstStart:
@@ -51,23 +47,16 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
 
 
 def bind_shared(host: str, port: int, *, count: int) -> list[socket.socket]:
-    """Sockets that all have the same address, and listen from now on.
+    """Sockets that all have the same address. Each listens once a worker listens on it, and as long as it is kept.
 
     Raises:
         CannotStart: the address cannot be had.
     """
     if port:
-        # Another hub of several workers would let us share its port; this tells that there is one.
+        # Another hub of several workers would let us share its port; a socket that shares with nobody notices.
         bind(host, port).close()
-    bound = [bind(host, port, shared=True)]
-    port = bound[0].getsockname()[1]
-    bound += [bind(host, port, shared=True) for _ in range(count - 1)]
-    for one in bound:
-        try:
-            one.listen(LISTEN_BACKLOG)
-        except OSError as exc:
-            raise taken(host, port, exc) from exc
-    return bound
+    first = bind(host, port, shared=True)
+    return [first, *(bind(host, first.getsockname()[1], shared=True) for _ in range(count - 1))]
 
 
 def taken(host: str, port: int, exc: OSError) -> CannotStart:

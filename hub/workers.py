@@ -4,6 +4,7 @@ It serves nothing itself. Each worker is a new interpreter with a listening sock
 have the same address (``SO_REUSEPORT``): the kernel gives each new connection to one of them. With a single socket that
 all accept from, whoever wakes first takes all that waits, and one worker has most of the connections. The sockets are
 made and kept here: what waits on a dead worker's socket is taken by its successor, and nobody is refused meanwhile.
+None listens before its first worker is ready.
 """
 
 import asyncio
@@ -37,6 +38,9 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 STEADY_S = 30.0
 """A worker that has served for so long is not blamed for what its predecessors did."""
 
+START_S = 300.0
+"""How long a worker may take until it is ready; a new version may have a large database to migrate."""
+
 FAILED_STARTS = 20
 """After so many workers in a row that could not start in one place, over a minute or more, the hub ends."""
 
@@ -57,7 +61,12 @@ class Child:
 
     async def is_ready(self) -> bool:
         """Wait until it takes connections, or has ended; then ``reason`` says why."""
-        told = await self._told()
+        try:
+            async with asyncio.timeout(START_S):
+                told = await self._told()
+        except TimeoutError:
+            told = {"reason": f"worker {self.number} was not ready within {START_S:.0f} s"}
+            self.signal(signal.SIGKILL)
         if "first" in told:
             self.first = None if told["first"] is None else FirstStart(**told["first"])
             return True
@@ -165,7 +174,7 @@ class Workers:
             await self._end()
             for number in handlers:
                 loop.remove_signal_handler(number)
-        log.info("stopped")
+        log.info("all workers have ended")
         return EXIT_OK
 
     # --- starting
@@ -194,7 +203,11 @@ class Workers:
         with theirs:
             handed = Handed(place.number, place.listening, theirs, place.aside)
             process = await asyncio.create_subprocess_exec(
-                *command(), handed.words(), env=self._environ, pass_fds=handed.descriptors()
+                *command(),
+                handed.words(),
+                env=self._environ,
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=handed.descriptors(),
             )
         child = Child(place.number, process, ours)
         self._children.add(child)

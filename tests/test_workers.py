@@ -242,33 +242,6 @@ async def test_workers_end_when_nobody_looks_after_them(workers):
     await gone(pids)
 
 
-async def test_sighup_replaces_all_workers_and_refuses_nobody(workers):
-    """While one after the other is replaced, each attempt to connect succeeds."""
-    before = workers.pids()
-    refused, done = [], asyncio.Event()
-
-    async def keep_connecting():
-        while not done.is_set():
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", workers.hub.port)
-                writer.close()
-            except OSError as exc:
-                refused.append(exc)
-            await asyncio.sleep(0.005)
-
-    connecting = asyncio.create_task(keep_connecting())
-    os.kill(workers.hub.pid, signal.SIGHUP)
-    await workers.says("all workers were replaced")
-    done.set()
-    await connecting
-
-    async with AsyncExitStack() as stack:
-        await workers.connected(stack)
-    assert not refused
-    assert not workers.pids() & before
-    assert len(workers.pids()) == WORKERS
-
-
 # --- workers that cannot start ----------------------------------------------------------------------------------------
 
 
