@@ -74,6 +74,7 @@ class Others:
         self._heard_s: dict[int, float] = {}
         self._changed = asyncio.Event()
         self._doubt = asyncio.Event()
+        self._back = asyncio.Event()
         self._beats = 0
         self._lags: deque[tuple[int, int]] = deque(maxlen=LAGS)
         self._tasks: list[asyncio.Task[None]] = []
@@ -227,6 +228,7 @@ class Others:
             self._settled()
 
     def joined(self, topics: Iterable[int]) -> None:
+        self._back.set()
         self.heard.joined(topics)
         self._settled()
         if not self.heard.in_doubt:
@@ -234,6 +236,7 @@ class Others:
 
     def parted(self) -> None:
         log.warning("the bus is away; the log is read instead")
+        self._back.clear()
         self.heard.parted()
         self._settled()
 
@@ -362,7 +365,9 @@ class Others:
                 await asyncio.sleep(AGAIN_S)
                 self._doubt.set()
             if not self._gateway.bus.is_up:
-                await asyncio.sleep(self._policy.bus_poll_s)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._policy.bus_poll_s):
+                        await self._back.wait()  # What it brings from then on is held until the log was read.
 
     async def _read(self) -> None:
         """Read what is in doubt, and deliver what had not come."""

@@ -24,6 +24,8 @@ class HubCollector(Collector):
         yield self._info()
         yield from self._gauges()
         yield from self._counters()
+        if not self._edge.gateway.bus.alone:
+            yield from self._bus()
 
     def _info(self) -> Metric:
         """What a benchmark has to say about the hub that it measured."""
@@ -84,6 +86,27 @@ class HubCollector(Collector):
         for kind, count in gateway.duties.pruned.items():
             pruned.add_metric([kind.name.lower()], count)
         yield pruned
+
+    def _bus(self) -> Iterator[Metric]:
+        """What there is only among several workers."""
+        others = self._edge.gateway.others
+        figures = self._edge.gateway.bus.figures()
+        gauges = {
+            "hub_bus_up": ("Whether the bus between the workers is there", figures.get("up", 1)),
+            "hub_bus_workers": ("Workers of the cluster, as the database tells", others.workers),
+            "hub_bus_lag_seconds": ("How far what was heard of the others is behind the present", others.lag_us / 1e6),
+        }
+        for name, (text, value) in gauges.items():
+            yield GaugeMetricFamily(name, text, value=value)
+        counters = {
+            "hub_bus_gaps": ("How often something was missing on the bus", others.heard.gaps),
+            "hub_bus_healed": ("Messages that the log had and the bus had not brought", others.heard.healed),
+            "hub_bus_log_reads": ("Readings of the log for what the bus had not brought", others.polls),
+            "hub_bus_reconnects": ("How often the bus came back", figures.get("reconnects", 0)),
+            "hub_bus_dropped": ("Bundles that were not sent", figures.get("dropped", 0)),
+        }
+        for name, (text, count) in counters.items():
+            yield CounterMetricFamily(name, text, value=count)
 
 
 def registry(edge: Edge) -> CollectorRegistry:

@@ -36,7 +36,7 @@ async def kill_a_delivering_gateway(stage: Stage) -> None:
         await gateway.process.start()
 
 
-@scenario("T3", "all gateways and Redis are killed at once", full=replace(FULL, times=3))
+@scenario("T3", "all gateways and Redis are killed at once", in_turn=False, full=replace(FULL, times=3))
 async def kill_everything(stage: Stage) -> None:
     for _ in range(stage.size.times):
         await asyncio.gather(*(one.process.kill() for one in stage.gateways), stage.cluster.redis.kill())

@@ -58,18 +58,23 @@ class HubProcess:
 
     async def start(self) -> None:
         """Start it, and wait until it takes connections."""
+        await self.launch()
+        await until(self._listens, within_s=3 * WAIT_S)
+
+    async def launch(self, **environ: str) -> None:
+        """Start it.
+
+        Args:
+            environ: more variables, for this run.
+        """
         with (self._directory / "hub.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                self._module,
-                "serve",
+                *(sys.executable, "-m", self._module, "serve"),
                 cwd=self._directory,
-                env=self._environ,
+                env={**self._environ, **environ},
                 stdout=log,
                 stderr=log,
             )
-        await until(self._listens, within_s=3 * WAIT_S)
 
     async def _listens(self) -> bool:
         assert self._process is not None, "just started"
@@ -81,6 +86,12 @@ class HubProcess:
         writer.close()
         await writer.wait_closed()
         return True
+
+    async def ended(self, *, within_s: float) -> int:
+        """Wait until it has ended by itself; returns the exit code."""
+        assert self._process is not None, "it was started"
+        async with asyncio.timeout(within_s):
+            return await self._process.wait()
 
     async def kill(self) -> None:
         """``kill -9``."""

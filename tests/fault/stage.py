@@ -82,7 +82,11 @@ class Stage:
         self.record = Record()
         self.inserters: list[Inserter] = []
         self.receivers: list[Receiver] = []
-        self.others: list[Peer] = []
+        self._locks: dict[object, asyncio.Lock] = {}
+
+    def lock(self, what: object) -> asyncio.Lock:
+        """Whatever is broken is broken by one fault at a time."""
+        return self._locks.setdefault(what, asyncio.Lock())
 
     @property
     def gateways(self) -> list[Any]:
@@ -149,7 +153,7 @@ class Stage:
 
     @property
     def peers(self) -> list[Peer]:
-        return [*self.inserters, *self.receivers, *self.others]
+        return [*self.inserters, *self.receivers]
 
     # --- time
 
@@ -209,7 +213,7 @@ class Stage:
         self.outcome.recovery_s = max(seconds, self.outcome.recovery_s or 0.0)
         self.bound("recovery s", seconds, at_most=at_most)
 
-    async def conclude(self) -> None:
+    async def conclude(self, *, in_turn: bool) -> None:
         """Compare everything with everything."""
         outcome, record = self.outcome, self.record
         outcome.findings = findings = record.findings(await self.cluster.log())
@@ -218,7 +222,9 @@ class Stage:
         outcome.refusals = sum(inserter.refusals for inserter in self.inserters)
         outcome.lag_p99_s = percentile(record.lags_s(), 0.99)
         for name, wrong in vars(findings).items():
-            if wrong:
+            if name == "out_of_turn" and not in_turn:
+                outcome.figures["out of turn"] = len(wrong)
+            elif wrong:
                 outcome.broken.append(f"{len(wrong)} {name}: {'; '.join(wrong[:3])}")
         for receiver in self.receivers:
             if receiver.unrecovered:
@@ -237,6 +243,9 @@ class Scenario:
         act: fills the stage is done; it breaks things, and leaves them mended.
         crowd: options of :meth:`Stage.fill`.
         options: of the cluster.
+        in_turn: whether what was sent after an acknowledgement also arrives after what was acknowledged, though they
+            went through two gateways. While there is no bus nobody waits for what the other gateway has: messages of
+            a gateway then come as ever, and those of another as the log is read.
         small, full: sizes; no small one: it is not part of ``make test``.
     """
 
@@ -247,6 +256,7 @@ class Scenario:
     small: Size | None
     places: tuple[str, ...]
     crowd: Mapping[str, Any]
+    in_turn: bool
     options: Mapping[str, Any]
 
 
@@ -261,13 +271,14 @@ def scenario(
     small: Size | None = None,
     places: tuple[str, ...] = ("postgres",),
     crowd: Mapping[str, Any] | None = None,
+    in_turn: bool = True,
     **options: Any,
 ) -> Callable[[Act], Act]:
     """Register what is decorated as a scenario."""
 
     def register(act: Act) -> Act:
         assert name not in SCENARIOS
-        SCENARIOS[name] = Scenario(name, title, act, full, small, places, crowd or {}, options)
+        SCENARIOS[name] = Scenario(name, title, act, full, small, places, crowd or {}, in_turn, options)
         return act
 
     return register
@@ -298,5 +309,5 @@ async def play(
             for task in tasks.values():
                 if task.done():
                     task.result()
-        await stage.conclude()
+        await stage.conclude(in_turn=one.in_turn)
     return outcome
