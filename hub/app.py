@@ -327,8 +327,11 @@ def make_connection_limits(settings: Settings) -> ConnectionLimits:
     )
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
     """A socket that has the address, before anything else is touched; it listens only when the hub is ready.
+
+    Args:
+        reuse_port: whether other sockets may have the same address, if they say so too.
 
     Raises:
         CannotStart: the address cannot be had.
@@ -336,6 +339,8 @@ def bind(host: str, port: int) -> socket.socket:
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if host == "::":
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # All addresses means those of IPv4, too.
         bound.bind((host, port))
@@ -448,8 +453,7 @@ def serve(settings: Settings) -> int:
     configure(level=settings.log_level, form=settings.log_format)
     for warning in settings.warnings():
         log.warning(warning)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    gc.set_threshold(*COLLECT_AFTER)
+    tune()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         try:
             return runner.run(_serve(settings))
@@ -458,16 +462,28 @@ def serve(settings: Settings) -> int:
             return EXIT_COULD_NOT_START
 
 
+def tune() -> None:
+    """Set what belongs to the interpreter and not to a hub in it."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.set_threshold(*COLLECT_AFTER)
+
+
 async def _serve(settings: Settings) -> int:
     hub = Hub(settings)
     await hub.start(signals=True)
     print(banner(hub), flush=True)
+    await run_started(hub)
+    return EXIT_OK
+
+
+async def run_started(hub: Hub) -> None:
+    """Run a hub that has just started, in a process of its own, until it has stopped."""
+    settings = hub.settings
     gc.collect()
     gc.freeze()  # What is there now stays: no collection needs to look at it again.
     log.info("started", url=hub.url, database=str(settings.database_url), connections_limit=settings.connection_limit)
     await hub.run()
     log.info("stopped")
-    return EXIT_OK
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -483,6 +499,8 @@ def banner(hub: Hub) -> str:
     """What the terminal shows at the start: where it listens, and what to try."""
     scheme = "https" if hub.settings.tls else "http"
     lines = [f"The hub listens on {scheme}://{hub._authority()} and {hub.url}"]
+    if hub.settings.workers > 1:
+        lines.append(f"{hub.settings.workers} workers serve it.")
     lines += [f"WARNING: {warning}" for warning in hub.settings.warnings() if hub.settings.limits != "default"]
     first = hub.first_start
     if first is not None:

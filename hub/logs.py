@@ -41,20 +41,24 @@ def configure(
     level: str = "info",
     form: Literal["auto", "json", "console"] = "auto",
     stream: TextIO | None = None,
+    worker: int | None = None,
 ) -> None:
     """Route all logging of the process to ``stream`` (stderr unless given). Calling it again replaces the set-up.
 
     Args:
         level: ``debug``, ``info``, ``warning`` or ``error``.
         form: ``auto`` is JSON unless the stream is a terminal.
+        worker: this process's number, added to every line; None: it is the only one.
     """
     target = stream if stream is not None else sys.stderr
     colours = target.isatty()
     as_json = form == "json" or (form == "auto" and not colours)
     least = logging.getLevelNamesMapping()[level.upper()]
 
+    shared = _shared() if worker is None else [*_shared(), _numbered(worker)]
+
     structlog.configure(
-        processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
@@ -62,7 +66,7 @@ def configure(
     handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*_shared(), structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
             processors=_last(as_json=as_json, colours=colours),
         )
     )
@@ -78,6 +82,15 @@ def _shared() -> list[Processor]:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
+
+
+def _numbered(worker: int) -> Processor:
+    """Add the worker's number. A context variable would be missing in threads that nobody gave a context."""
+
+    def add(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        return {**event, "worker": worker}
+
+    return add
 
 
 def _last(*, as_json: bool, colours: bool) -> list[Processor]:

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -72,7 +72,8 @@ class Server:
         """Kill it with all its processes, as a power cut would."""
         assert self._process is not None
         for pid in _children(self._process.pid):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # A worker of the server may have ended by itself.
+                os.kill(pid, signal.SIGKILL)
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:

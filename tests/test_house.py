@@ -20,7 +20,8 @@ GATEWAY = CORE | {"hub.gateway", "hub.store", "hub.bus", "hub.passwords"}
 ACTIONS = GATEWAY | {"hub.actions"}
 WEB = ACTIONS | {"hub.web", "hub.logs"}
 APP = WEB | {"hub.app", "hub.settings", "hub.settings_places", "hub.settings_urls", "hub.client"}
-CLI = APP | {"hub.bench", "hub.cli"}
+WORKERS = APP | {"hub.workers"}
+CLI = WORKERS | {"hub.bench", "hub.cli"}
 
 MAY_IMPORT = {
     "protocol": {"protocol"},
@@ -38,6 +39,7 @@ MAY_IMPORT = {
     "hub.actions": ACTIONS,
     "hub.web": WEB,
     "hub.app": APP,
+    "hub.workers": WORKERS,
     "hub.cli": CLI,
     "hub.__main__": {"hub.cli"},
     "hub": set(),

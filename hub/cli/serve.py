@@ -1,10 +1,15 @@
 """``hub serve``."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from hub.cli.local import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hub.settings import Settings
 
 
 def serve(
@@ -22,27 +27,45 @@ def serve(
     log_format: Annotated[
         Literal["auto", "json", "console"] | None, typer.Option(help="auto: JSON unless stderr is a terminal.")
     ] = None,
+    worker: Annotated[str | None, typer.Option(hidden=True, help="Be a worker: how the supervisor starts it.")] = None,
 ) -> None:
     """Run the hub until it is told to stop (Ctrl-C or SIGTERM).
 
     The first start makes the database, the administrator and an access key, and prints what to try.
 
+    With several workers, SIGHUP replaces them one by one, without refusing a connection.
+
     [bold]Examples[/]
 
       hub serve
       hub serve --host 0.0.0.0 --port 8000 --database sqlite:////var/lib/hub/hub.db
+      hub serve --workers 4 --bus redis://127.0.0.1
       HUB_COMPAT=devicehive hub serve
     """
-    settings = load_settings(
-        host=host,
-        port=port,
-        database_url=database,
-        workers=workers,
-        bus_url=bus,
-        limits=limits,
-        log_level=log_level,
-        log_format=log_format,
-    )
+    said = {
+        "host": host,
+        "port": port,
+        "database_url": database,
+        "workers": workers,
+        "bus_url": bus,
+        "limits": limits,
+        "log_level": log_level,
+        "log_format": log_format,
+    }
+    settings = load_settings(**said)
+    raise typer.Exit(_run(settings, said, worker))
+
+
+def _run(settings: "Settings", said: "Mapping[str, object]", worker: str | None) -> int:
+    if worker is not None:
+        from hub.workers.place import Place
+        from hub.workers.worker import work
+
+        return work(settings, Place.parse(worker))
+    if settings.workers > 1:
+        from hub.workers.supervisor import supervise
+
+        return supervise(settings, said)
     from hub.app import serve as run
 
-    raise typer.Exit(run(settings))
+    return run(settings)

@@ -349,9 +349,8 @@ class FanOut:
         """Subscriptions that have got past their replay may stand among the plain ones again."""
         simpler, self._simpler = self._simpler, []
         for subscription in simpler:
-            if subscription.buckets:
-                self._remove(subscription)
-                self._place(subscription)
+            self._remove(subscription)
+            self._place(subscription)
 
     def _deliver_plain(self, bucket: Bucket) -> None:
         turn = bucket.turn

@@ -84,10 +84,10 @@ class Stamper:
         self.is_low = self._mark - self._last_id < RESERVE_US // 2
         return self._last_id
 
-    def heard(self, message_id: int, device_id: int, timestamp_ms: int) -> None:
+    def heard(self, message_id: int, device_id: int, timestamp_ms: int, now_us: int) -> None:
         """Another worker gave this stamp: what is given here from now on comes after it, as far as the clocks agree."""
         self._last_id = max(self._last_id, min(message_id, self._mark))
-        if self._current_ms < timestamp_ms < self._current_ms + AHEAD_MS:
+        if self._current_ms < timestamp_ms < now_us // 1000 + AHEAD_MS:
             self._move_to(timestamp_ms)
         if timestamp_ms == self._current_ms:
             self._stamped.add(device_id)

@@ -349,7 +349,7 @@ class Gateway:
     def others_gave(self, message: Message) -> None:
         """Another worker has stamped this message."""
         assert self._stamper is not None, "the gateway was started"
-        self._stamper.heard(message.id, message.device_id, message.timestamp_ms)
+        self._stamper.heard(message.id, message.device_id, message.timestamp_ms, self.now_us())
 
     def _update_id(self) -> int:
         if self.bus.alone:

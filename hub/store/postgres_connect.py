@@ -40,7 +40,7 @@ _ENDED = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
 """The server ends the connection with these."""
 
 
-BROKEN = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+BROKEN = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What asking on a connection may raise."""
 
 
@@ -122,7 +122,8 @@ def answering() -> Iterator[None]:
 def is_unavailable(exc: BaseException) -> bool:
     """Whether an error says that the database is gone, locked, full or broken."""
     cause = _cause(exc)
-    if isinstance(cause, OSError):  # a timeout is one
+    # A timeout is one of the first. With the second, the driver asks on a connection whose end it is just learning of.
+    if isinstance(cause, OSError | asyncpg.InternalClientError):
         return True
     if isinstance(cause, asyncpg.InterfaceError):
         return "closed" in str(cause) and not isinstance(cause, ValueError)

@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 from hub.store import Amend, Append, Transact, Tx, Write
 from hub.store.batches import plain_messages, runs
 from hub.store.entities import Entities
-from hub.store.postgres_connect import BROKEN, is_unavailable
+from hub.store.postgres_connect import BROKEN, ends_connection, is_unavailable
 from hub.store.postgres_log import BlockingLog, PostgresLog
 from hub.store.postgres_pool import FAREWELL_S, ending_at
 from hub.store.secrets import Secrets
@@ -72,7 +72,7 @@ class Session:
         """Carry out a batch in its order. Returns one outcome per write; an exception is one's own outcome."""
         messages = plain_messages(batch)
         if messages is not None:
-            await self._log.append(messages)  # one statement is a transaction already
+            await self._log.append_at_once(messages)
             return messages
         alone = any(isinstance(write, Transact) for write in batch)
         async with transaction(self.connection, alone=alone):
@@ -129,8 +129,8 @@ async def transaction(connection: Connection, *, alone: bool = False) -> AsyncIt
         await connection.execute(f"BEGIN; SELECT pg_advisory_xact_lock({WORK_LOCK})" if alone else "BEGIN")
         yield
         ended = await connection.execute("COMMIT")
-    except BaseException:
-        if not connection.is_closed():
+    except BaseException as exc:
+        if not (ends_connection(exc) or connection.is_closed()):
             await connection.execute("ROLLBACK")
         raise
     # After an error that somebody has swallowed, the server takes everything back and only says so.

@@ -45,6 +45,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._since_s = edge.wheel.now_s
         self._deadline = Deadline(self)
 
+    @property
+    def receiving(self) -> bool:
+        """Whether a request is on its way, or none has come yet."""
+        return self._receiving
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
         edge = self._edge

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -29,6 +29,8 @@ SMALL_BATCH = 50
 """So few sockets may be closed at once in any case: they are no herd."""
 
 TICK_S = 1.0
+NEWCOMERS_S = 0.5
+"""How long a shutdown waits for the requests of connections that were accepted just before it."""
 ANSWERS_S = 5.0
 """How long a shutdown waits for HTTP answers under way."""
 GOODBYES_S = 1.0
@@ -128,15 +130,26 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, close the sockets in batches, let the last answers out, and flush."""
-        self._edge.draining = True
         for server in self.servers:
             server.close()
+        await self._newcomers()
+        self._edge.draining = True
         await self._drain()
         for connection in list(self.server_state.connections):
             connection.shutdown()
         await self._answers()
         await self._goodbyes()
         await self._flush()
+
+    async def _newcomers(self) -> None:
+        """Let in who is at the door already: of thousands that connect during a replacement, one would be cut off."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + NEWCOMERS_S
+        while self._awaits_requests() and loop.time() < deadline_s and not self.force_exit:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+    def _awaits_requests(self) -> bool:
+        return any(one.receiving for one in cast(set[HttpProtocol], self.server_state.connections))
 
     async def _answers(self) -> None:
         """Wait for HTTP answers under way, and for the sockets' goodbyes to be on their way; a few seconds at most."""

@@ -121,3 +121,45 @@ def test_whatever_comes_and_goes_the_counts_are_right(moves):
         crowds.leave(one)
         crowds.leave(one)
     assert len(crowds) == 0
+
+
+# --- on other workers -------------------------------------------------------------------------------------------------
+
+
+def test_a_users_connections_elsewhere_count():
+    """A limit per user is one of the whole cluster."""
+    crowds = Crowds(per_user=3)
+    entered(crowds, "a", user_id=1)
+
+    assert [crowds.has_room(1, elsewhere) for elsewhere in (0, 1, 2)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("here", "elsewhere", "out"),
+    [
+        ([1, 4], [], []),
+        ([1, 4], [2], ["at 1"]),
+        ([3, 4], [1], []),
+        ([1, 2], [3, 4], ["at 1", "at 2"]),
+        ([4], [1, 2], []),
+    ],
+)
+def test_a_devices_newest_win_wherever_they_are(here, elsewhere, out):
+    """Each worker closes of its own what is among the oldest of all."""
+    crowds = Crowds(per_device=2)
+    for time_us in here:
+        crowds.enter(f"at {time_us}", user_id=None, device_id=7, now_us=time_us)
+
+    assert crowds.crowded_out(7, elsewhere) == out
+
+
+def test_others_can_be_told_who_is_here():
+    """Users by how many connections they have, devices by when these came."""
+    crowds = Crowds()
+    entered(crowds, "a", user_id=1)
+    entered(crowds, "b", user_id=1)
+    crowds.enter("c", user_id=None, device_id=7, now_us=5)
+
+    assert {user_id: crowds.of_user(user_id) for user_id in [*crowds.users, 2]} == {1: 2, 2: 0}
+    assert {device_id: crowds.of_device(device_id) for device_id in [*crowds.devices, 8]} == {7: [5], 8: []}
+    assert (crowds.leave("c"), crowds.leave("c")) == ((None, 7), (None, None))

@@ -248,3 +248,59 @@ def test_what_may_not_be_seen_is_not_replayed():
     hub.visit()
 
     assert hub.got == hub.visible(0) == [hub.log[1].message.id]
+
+
+# --- messages of several workers --------------------------------------------------------------------------------------
+
+
+def test_from_several_workers_nothing_comes_twice():
+    """Their messages do not come in the order of their ids: what was read may come live behind newer ones."""
+    hub = Hub(JSON, hold_bytes=1_000_000)
+    for _ in range(4):
+        hub.commit(VISIBLE)
+    hub.fan_out.advance(hub.log[0].message.id)
+    hub.fan_out.publish(hub.log[3])
+    replay = hub.register()
+
+    read(hub, replay)
+    hub.fan_out.publish(hub.log[2])
+    hub.fan_out.publish(hub.log[1])
+    hub.visit()
+
+    assert hub.got == hub.visible(0)
+
+
+def test_what_will_not_come_live_is_not_waited_for():
+    """When everything up to some id has come, the subscription is an ordinary one again."""
+    hub = Hub(JSON, hold_bytes=1_000_000)
+    for _ in range(3):
+        hub.commit(VISIBLE)
+    hub.fan_out.advance(hub.log[0].message.id - 1)
+    read(hub, hub.register())
+    before = hub.ours.is_plain
+
+    hub.fan_out.advance(hub.log[1].message.id)
+    still = hub.ours.is_plain
+    hub.fan_out.advance(hub.log[2].message.id)
+
+    assert (before, still, hub.ours.is_plain) == (False, False, True)
+
+
+def test_a_subscription_that_has_caught_up_by_itself_needs_no_word():
+    """Also not one that ended while it waited."""
+    hub = Hub(JSON, hold_bytes=1_000_000)
+    hub.commit(VISIBLE)
+    hub.fan_out.advance(hub.log[0].message.id - 1)
+    read(hub, hub.register())
+    first = hub.ours
+    hub.publish()
+    hub.visit()
+    hub.commit(VISIBLE)
+    read(hub, hub.register(), hub.log[0].message.id)
+    hub.fan_out.unsubscribe(hub.ours)
+
+    hub.fan_out.advance(hub.log[1].message.id)
+    hub.fan_out.unsubscribe(first)
+
+    assert first.is_plain
+    assert hub.fan_out.is_clean()

@@ -211,3 +211,39 @@ def test_nothing_is_stamped_before_something_is_reserved():
         stamper().stamp(1, NOW_US)
 
     assert refused.value.retry_after_s == 1
+
+
+# --- among others -----------------------------------------------------------------------------------------------------
+
+
+def test_what_was_heard_of_others_comes_before():
+    """A message that was inserted after one from another worker had been heard here has the greater id and time."""
+    stamps = reserving(stamper(lane=1), NOW_US)
+    theirs = reserving(stamper(lane=2), NOW_US + 700).stamp(1, NOW_US + 700)
+
+    stamps.heard(theirs.id, 1, theirs.timestamp_ms, NOW_US)
+    ours = stamps.stamp(1, NOW_US)
+
+    assert ours.id > theirs.id
+    assert ours.timestamp_ms > theirs.timestamp_ms
+
+
+def test_another_devices_time_is_not_ours():
+    """Two devices may share a millisecond; a clock that is far ahead is not followed."""
+    stamps = reserving(stamper(), NOW_US)
+
+    stamps.heard(0, 1, NOW_MS, NOW_US)
+    stamps.heard(0, 1, NOW_MS + 2 * AHEAD_MS, NOW_US)
+
+    assert stamps.stamp(2, NOW_US).timestamp_ms == NOW_MS
+
+
+def test_a_promise_is_below_all_that_comes():
+    """And close to the present, as far as ids are reserved."""
+    stamps = reserving(stamper(), NOW_US)
+
+    promised = stamps.promise(NOW_US)
+
+    assert promised == NOW_US - IDS_BEGIN_US
+    assert stamps.next_id(NOW_US) > promised
+    assert stamper(mark=7).promise(NOW_US) == 7

@@ -91,6 +91,26 @@ async def test_after_its_connections_were_ended_the_store_works_again(store, cut
     assert told == await read(store)
 
 
+def test_on_a_hubs_own_loop_it_is_no_different(database, cut):
+    """There a connection that was ended is found out later, and by other errors."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def end_and_go_on():
+        async with opened(postgres_at(database)) as store:
+            lamp = await add_device(store)
+            told = [notification(lamp) for _ in range(5)]
+            for n, one in enumerate(told):
+                cut()
+                await again(lambda one=one: append(store, [one]))
+                cut()
+                await again(lambda n=n: store.transact(lambda tx: tx.update_device(lamp.id, status=str(n))))
+                assert (await store.find_device("lamp")).device.status == str(n)
+            assert told == await read(store)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(end_and_go_on())
+
+
 async def test_a_write_that_is_cut_is_told_at_once(store, database, cut):
     """Neither acknowledged nor waited for to the end, and nothing of it is there."""
     lamp = await add_device(store)

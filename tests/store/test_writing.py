@@ -64,6 +64,19 @@ async def test_a_repeated_message_is_stored_once(store):
     assert [message] == await read(store)
 
 
+@pytest.mark.parametrize("make", [notification, command])
+async def test_a_large_batch_may_be_repeated(store, make):
+    """However many there are, those that are known are passed over and the others stored."""
+    lamp = await add_device(store)
+    messages = [make(lamp, parameters={"n": n, "text": "tab\t and \\N"}) for n in range(600)]
+
+    await append(store, messages[:400])
+    await append(store, messages)
+    await append(store, messages)
+
+    assert messages == await read(store, messages[0].kind)
+
+
 async def test_a_repeated_command_is_not_taken_back(store):
     """A retry of an insert leaves an update alone that has come since."""
     lamp = await add_device(store)

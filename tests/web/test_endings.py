@@ -222,6 +222,22 @@ async def test_a_hub_that_drains_is_not_ready(start, wires, monkeypatch):
     assert 1 <= int(refused.headers["retry-after"]) <= 30
 
 
+async def test_who_is_at_the_door_when_a_hub_ends_is_let_in(world, wires):
+    """A connection that was accepted a moment before is answered, not cut off."""
+    late = await wires.connect(world)
+
+    async def accepted():
+        return world.hub._server.server_state.connections
+
+    await until(accepted)
+    stopping = asyncio.create_task(world.hub.stop())
+    await asyncio.sleep(0)
+    await late.write(request("/livez", [("Host", "hub")]))
+
+    assert (await late.response()).status == 200
+    await stopping
+
+
 @pytest.mark.slow
 async def test_no_more_than_a_fifth_is_closed_in_a_second(start, wires, monkeypatch):
     """The drain is spread out: the sockets do not all come back at once, and those that wait are served meanwhile."""
