@@ -150,6 +150,7 @@ class Others:
             await asyncio.sleep(self._policy.heartbeat_s)
             try:
                 self._take(await self._renew())
+                self._doubt_the_silent()
                 self._say()
                 self._note_lag()
                 self._unfollow_unused()
@@ -181,6 +182,11 @@ class Others:
             self._heard_s.pop(lane, None)
             self.elsewhere.gone(lane)
         self.heard.renewed(renewal.held, renewal.safe)
+        self._settled()
+
+    def _doubt_the_silent(self) -> None:
+        """Once a heartbeat, not after each reading of the log: that would lead to the next one at once."""
+        now_s = asyncio.get_running_loop().time()
         silent_s = now_s - SILENT_BEATS * self._policy.heartbeat_s
         self.heard.doubt(lane for lane in self.heard.held if self._heard_s.get(lane, now_s) < silent_s)
         self._settled()
@@ -368,6 +374,7 @@ class Others:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._policy.bus_poll_s):
                         await self._back.wait()  # What it brings from then on is held until the log was read.
+                self._doubt.set()
 
     async def _read(self) -> None:
         """Read what is in doubt, and deliver what had not come."""
