@@ -124,7 +124,8 @@ async def reset_clients(stage: Stage) -> None:
 
 
 @scenario(
-    "T31", "one gateway is cut off from Redis", in_turn=False, full=replace(FULL, times=1, fault_s=30.0), cables=("bus",)
+    "T31", "one gateway is cut off from Redis", in_turn=False,
+    full=replace(FULL, times=1, fault_s=30.0), cables=("bus",)
 )  # fmt: skip
 async def part_from_redis(stage: Stage) -> None:
     """The cut is by a proxy, which resets; T16 is the silent one."""
