@@ -55,7 +55,7 @@ bench-peers: setup  ## The hub beside nats-server, mosquitto, Node ws, websocket
 autobahn: setup  ## RFC 6455 by the Autobahn test suite, beside plain websockets (needs CPython 2.7: PYTHON27=...)
 	$(BIN)/python -m tests.autobahn
 
-fault: test-needs  ## Every fault of a cluster in full size, and 10 minutes of chaos (HUB_FAULT_SECONDS); about an hour
+fault: test-needs  ## Every fault of a cluster in full size, and 10 minutes of chaos (HUB_FAULT_SECONDS); half an hour
 	$(BIN)/python -m tests.fault
 
 clean:  ## Remove what was made here; the database stays
