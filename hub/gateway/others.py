@@ -74,6 +74,7 @@ class Others:
         self._heard_s: dict[int, float] = {}
         self._changed = asyncio.Event()
         self._doubt = asyncio.Event()
+        self._back = asyncio.Event()
         self._beats = 0
         self._lags: deque[tuple[int, int]] = deque(maxlen=LAGS)
         self._tasks: list[asyncio.Task[None]] = []
@@ -149,6 +150,7 @@ class Others:
             await asyncio.sleep(self._policy.heartbeat_s)
             try:
                 self._take(await self._renew())
+                self._doubt_the_silent()
                 self._say()
                 self._note_lag()
                 self._unfollow_unused()
@@ -180,6 +182,11 @@ class Others:
             self._heard_s.pop(lane, None)
             self.elsewhere.gone(lane)
         self.heard.renewed(renewal.held, renewal.safe)
+        self._settled()
+
+    def _doubt_the_silent(self) -> None:
+        """Once a heartbeat, not after each reading of the log: that would lead to the next one at once."""
+        now_s = asyncio.get_running_loop().time()
         silent_s = now_s - SILENT_BEATS * self._policy.heartbeat_s
         self.heard.doubt(lane for lane in self.heard.held if self._heard_s.get(lane, now_s) < silent_s)
         self._settled()
@@ -227,6 +234,7 @@ class Others:
             self._settled()
 
     def joined(self, topics: Iterable[int]) -> None:
+        self._back.set()
         self.heard.joined(topics)
         self._settled()
         if not self.heard.in_doubt:
@@ -234,6 +242,7 @@ class Others:
 
     def parted(self) -> None:
         log.warning("the bus is away; the log is read instead")
+        self._back.clear()
         self.heard.parted()
         self._settled()
 
@@ -362,7 +371,10 @@ class Others:
                 await asyncio.sleep(AGAIN_S)
                 self._doubt.set()
             if not self._gateway.bus.is_up:
-                await asyncio.sleep(self._policy.bus_poll_s)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._policy.bus_poll_s):
+                        await self._back.wait()  # What it brings from then on is held until the log was read.
+                self._doubt.set()
 
     async def _read(self) -> None:
         """Read what is in doubt, and deliver what had not come."""

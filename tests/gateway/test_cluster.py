@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.gateway.cluster import QUICK, clusters
 from tests.gateway.inside import world
 from tests.waiting import until
 
@@ -140,6 +141,37 @@ async def test_a_silent_worker_that_is_there_is_read(local_pair, monkeypatch):
     await lamp.succeed("notification/insert", **notification(value=1))
 
     assert await values(dashboard, 1) == [1]
+
+
+async def test_a_silent_worker_costs_a_reading_a_heartbeat(local_pair, monkeypatch):
+    """Silence does not go away by reading the log, so one reading must not lead to the next."""
+    here, there = (world.hub.gateway.others for world in local_pair.worlds)
+    monkeypatch.setattr(there, "_say", lambda **_: None)
+    heard_s = next(iter(here._heard_s.values()))
+    await until(lambda: asyncio.sleep(0, asyncio.get_running_loop().time() > heard_s + 10 * QUICK["heartbeat_s"]))
+    polls, beats = here.polls, here._beats
+
+    await until(lambda: asyncio.sleep(0, here._beats >= beats + 10))
+
+    assert 0 < here.polls - polls <= here._beats - beats + 1
+
+
+async def test_when_the_bus_is_back_the_log_is_read_at_once(tmp_path, monkeypatch):
+    """Whatever time is left until the next look into the log."""
+    async with clusters(tmp_path, monkeypatch) as start:
+        pair = await start(world(), bus_poll_s=60)
+        here, there = pair.worlds
+        dashboard, lamp = await there.user("admin"), await here.device("lamp", "lamp-key")
+        await dashboard.succeed("notification/subscribe")
+        others = there.hub.gateway.others
+        polls = others.polls
+        pair.exchange.cut()
+        await until(lambda: asyncio.sleep(0, others.polls > polls and others.heard._reading is None))
+
+        await lamp.succeed("notification/insert", **notification(value=1))
+        pair.exchange.mend()
+
+        assert await values(dashboard, 1) == [1]
 
 
 @pytest.mark.parametrize("workers", [(0, 1), (1, 0)])
