@@ -325,3 +325,22 @@ async def test_the_logs_position_keeps_up_with_the_time(pair):
         return gateway.fan_out.position > before
 
     assert await until(has_moved)
+
+
+async def test_a_worker_that_crashed_does_not_hide_what_the_others_store(tmp_path, monkeypatch):
+    """Its ids begin above what it had reserved; a resume from one of them still gets what is stored elsewhere."""
+    async with clusters(tmp_path, monkeypatch) as start:
+        here, there = (await start(world())).worlds
+        crashed, lamp = await here.device("lamp", "lamp-key"), await there.device("lamp", "lamp-key")
+        stamper = here.hub.gateway._stamper
+        stamper._last_id = stamper._mark  # As the next run finds it.
+        await until(lambda: asyncio.sleep(0, stamper._mark > stamper._last_id))
+        seen = await crashed.succeed("notification/insert", **notification(value=1))
+
+        await lamp.succeed("notification/insert", **notification(value=2))
+        dashboard = await here.user("admin", subprotocols=["hub.1.json"])
+        answer = await dashboard.succeed("notification/subscribe", since=seen["notification"]["id"])
+
+        assert answer["recovered"]
+        while await values(dashboard, 1) != [2]:
+            pass
