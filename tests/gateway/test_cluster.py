@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.gateway.cluster import QUICK, clusters
-from tests.gateway.inside import world
+from tests.gateway.inside import Gate, world
 from tests.waiting import until
 
 
@@ -344,3 +344,27 @@ async def test_a_worker_that_crashed_does_not_hide_what_the_others_store(tmp_pat
         assert answer["recovered"]
         while await values(dashboard, 1) != [2]:
             pass
+
+
+async def test_the_position_waits_for_a_worker_that_has_just_come(tmp_path, monkeypatch):
+    """While the log is read nothing is known yet of who has joined: what it stores must not count as heard."""
+    async with clusters(tmp_path, monkeypatch) as start:
+        here = (await start(world(), hubs=1, heartbeat_s=60, lease_s=600)).worlds[0]
+        others, gate = here.hub.gateway.others, Gate()
+        read = here.hub.gateway.store.read
+
+        async def read_late(query):
+            await gate()
+            return await read(query)
+
+        monkeypatch.setattr(here.hub.gateway.store, "read", read_late)
+        before = here.hub.gateway.fan_out.position
+        others.heard.doubt([63])
+        others._doubt.set()
+        await gate.reached.wait()
+
+        others._settled()
+        assert here.hub.gateway.fan_out.position == before
+
+        gate.open()
+        await until(lambda: asyncio.sleep(0, here.hub.gateway.fan_out.position > before))
