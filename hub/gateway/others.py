@@ -86,9 +86,9 @@ class Others:
         if self._gateway.bus.alone:
             return
         self._lane = self.heard.lane = lane.number
-        renewal = await self._renew()
+        renewal, floor = await self._renew()
         self.heard.start(renewal.safe, renewal.held)
-        self._take(renewal)
+        self._take(renewal, floor)
         await self._gateway.bus.open(self)
         self._use([updates_of(lane.number)])
         self._tasks = [
@@ -104,7 +104,7 @@ class Others:
         if self._tasks:
             self.tell()
             with suppress(HubError, LaneLost):
-                await self._renew()
+                _, self._own_position = await self._renew()
                 self._say(leaving=True)
         self._tasks = []
         await self._gateway.bus.close()
@@ -149,7 +149,7 @@ class Others:
         while True:
             await asyncio.sleep(self._policy.heartbeat_s)
             try:
-                self._take(await self._renew())
+                self._take(*await self._renew())
                 self._doubt_the_silent()
                 self._say()
                 self._note_lag()
@@ -162,7 +162,8 @@ class Others:
             except Exception:
                 log.exception("a heartbeat failed")
 
-    async def _renew(self) -> Renewal:
+    async def _renew(self) -> tuple[Renewal, int]:
+        """Returns the renewal, and an id below all that were to be given here when it was made; see :meth:`_take`."""
         gateway = self._gateway
         floor = gateway.promise()
         await gateway.all_submitted()
@@ -170,10 +171,14 @@ class Others:
         lease_ms = int(self._policy.lease_s * 1000)
         renewal = await gateway.store.renew(self._lane, owner=self.run, safe=floor, lease_ms=lease_ms)
         gateway.set_clock(renewal.now_us, begun_us)
-        self._own_position = floor
-        return renewal
+        return renewal, floor
 
-    def _take(self, renewal: Renewal) -> None:
+    def _take(self, renewal: Renewal, floor: int) -> None:
+        """Go by a renewal. ``floor`` counts only together with it: a worker that was not known before may give lower
+        ids; for the same reason one that was overtaken by a later one does not count at all."""
+        if floor < self._own_position:
+            return
+        self._own_position = floor
         self.leads, self.workers = renewal.leads, max(1, renewal.workers)
         now_s = asyncio.get_running_loop().time()
         for lane in renewal.held - self.heard.held:
@@ -218,6 +223,7 @@ class Others:
             log.warning("no lane could be taken", extra={"error": error.text})
             return
         self._sent.clear()
+        self._own_position = 0
         self._lane = self.heard.lane = lane.number
         self._use([updates_of(lane.number)])
 
@@ -381,7 +387,10 @@ class Others:
         self.polls += 1
         reading = self.heard.begin()
         try:
-            renewal = await self._renew()  # Before the log: up to where each lane is safe, the reading is complete.
+            (
+                renewal,
+                floor,
+            ) = await self._renew()  # Before the log: up to where each lane is safe, the reading is complete.
             for kind, stream in STREAMS.items():
                 await self._read_stream(kind, reading, stream)
             await self._read_updates(reading)
@@ -389,7 +398,7 @@ class Others:
             self.heard.give_up(reading)
             raise
         self._publish(self.heard.end(reading, renewal.safe))
-        self._take(renewal)
+        self._take(renewal, floor)
 
     async def _read_stream(self, kind: Kind, reading: Reading, stream: int) -> None:
         beyond = _only(reading.beyond[stream], reading.lanes[stream])

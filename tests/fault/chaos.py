@@ -123,7 +123,7 @@ FAULTS: list[Fault] = [
 
 @scenario(
     NAME, "faults at random", full=replace(FULL, devices=20, dashboards=6, rate=150.0, fault_s=600.0),
-    cables=("bus", "database", "clients"), crowd={"pings_s": 5.0}, in_turn=False,
+    cables=("bus", "database", "clients"), crowd={"pings_s": 5.0},
 )  # fmt: skip
 async def chaos(stage: Stage) -> None:
     """Each ends with a wait until everybody works again, so that one that breaks it is known by its name."""

@@ -29,7 +29,7 @@ ALTERNATING = "messages of one device come through one gateway and another in tu
 
 @scenario(
     "T42", ALTERNATING, small=Size(fault_s=4.0, rate=60.0), full=replace(FULL, fault_s=60.0), places=EVERY_PLACE,
-    in_turn=False,
+
 )  # fmt: skip
 async def alternate(stage: Stage) -> None:
     """Each is sent when the one before it is acknowledged: so are their ids, and thus whatever is replayed."""
@@ -52,7 +52,7 @@ async def alternate(stage: Stage) -> None:
 
 @scenario(
     "G5", f"{ALTERNATING}, and arrive in it", small=Size(fault_s=4.0, rate=60.0), full=replace(FULL, fault_s=60.0),
-    places=EVERY_PLACE,
+    places=EVERY_PLACE, in_turn=True,
 )  # fmt: skip
 async def alternate_strictly(stage: Stage) -> None:
     """The same, and live, too, what was sent after an acknowledgement arrives after what was acknowledged.
@@ -105,7 +105,7 @@ REVOCATIONS: dict[str, Revoke] = {
 
 
 @scenario(
-    "T69", "rights are taken away", in_turn=False, small=Size(times=1, rate=200.0),
+    "T69", "rights are taken away", small=Size(times=1, rate=200.0),
     full=replace(FULL, devices=10, times=12),
 )  # fmt: skip
 async def revoke(stage: Stage) -> None:
