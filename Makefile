@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup run test test-fast test-needs lint format bench bench-peers autobahn clean
+.PHONY: help setup run test test-fast test-needs lint format bench bench-peers autobahn fault clean
 
 help:  ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ bench-peers: setup  ## The hub beside nats-server, mosquitto, Node ws, websocket
 
 autobahn: setup  ## RFC 6455 by the Autobahn test suite, beside plain websockets (needs CPython 2.7: PYTHON27=...)
 	$(BIN)/python -m tests.autobahn
+
+fault: test-needs  ## Every fault of a cluster in full size, and 10 minutes of chaos (HUB_FAULT_SECONDS); half an hour
+	$(BIN)/python -m tests.fault
 
 clean:  ## Remove what was made here; the database stays
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage

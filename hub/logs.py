@@ -48,17 +48,15 @@ def configure(
     Args:
         level: ``debug``, ``info``, ``warning`` or ``error``.
         form: ``auto`` is JSON unless the stream is a terminal.
-        worker: this process's number, added to every line; None: it is the only one.
+        worker: the number that every line is to have, where several processes write to one stream.
     """
     target = stream if stream is not None else sys.stderr
     colours = target.isatty()
     as_json = form == "json" or (form == "auto" and not colours)
     least = logging.getLevelNamesMapping()[level.upper()]
 
-    shared = _shared() if worker is None else [*_shared(), _numbered(worker)]
-
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
@@ -66,8 +64,8 @@ def configure(
     handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-            processors=_last(as_json=as_json, colours=colours),
+            foreign_pre_chain=[*_shared(), structlog.stdlib.ExtraAdder()],
+            processors=[_numbered(worker), *_last(as_json=as_json, colours=colours)],
         )
     )
     _route(handler, least)
@@ -84,13 +82,13 @@ def _shared() -> list[Processor]:
     ]
 
 
-def _numbered(worker: int) -> Processor:
-    """Add the worker's number. A context variable would be missing in threads that nobody gave a context."""
+def _numbered(worker: int | None) -> Processor:
+    def add_worker(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        if worker is not None:
+            event["worker"] = worker
+        return event
 
-    def add(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-        return {**event, "worker": worker}
-
-    return add
+    return add_worker
 
 
 def _last(*, as_json: bool, colours: bool) -> list[Processor]:

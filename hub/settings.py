@@ -130,6 +130,9 @@ class Settings(BaseSettings):
             ge=0, le=600, description="seconds before its id at which a resume begins, for messages of other workers"
         ),
     ] = 5.0
+    idle_topic_s: Annotated[
+        float, Field(ge=0, le=3_600, description="seconds that a worker still hears of what no socket needs any more")
+    ] = 30.0
     workers: Annotated[int, Field(ge=1, le=1024, description="processes that serve; more than one needs a bus")] = 1
     context_paths: Annotated[
         list[str],
@@ -420,6 +423,13 @@ class Settings(BaseSettings):
         Literal["auto", "json", "console"], Field(description="auto: json unless the log goes to a terminal")
     ] = "auto"
     metrics: Annotated[bool, Field(description="answer GET /metrics")] = True
+    worker_metrics_port: Annotated[
+        Annotated[int, Field(ge=1, le=64_000)] | None,
+        Unsettable,
+        Field(
+            description="worker k answers /metrics, /slowest and /ready on this TCP port + k too; unset: it does not"
+        ),
+    ] = None
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 
@@ -609,6 +619,9 @@ class Settings(BaseSettings):
             yield "HUB_PEPPER and HUB_PEPPER_FILE: give one of them"
         if self.workers > 1 and self.bus_url is None:
             yield "HUB_WORKERS: must be 1: several workers need a bus between them (HUB_BUS_URL)"
+        aside = self.worker_metrics_port
+        if aside is not None and aside < self.port <= aside + self.workers:
+            yield f"HUB_WORKER_METRICS_PORT: its workers' ports would be {aside + 1} and up, and HUB_PORT is among them"
         if self.lease_s < 3 * self.heartbeat_s:
             yield "HUB_LEASE_S: must be at least three times HUB_HEARTBEAT_S, or one lost heartbeat changes who leads"
         if self.admin_password is not None and _published(self.admin_password) and not self.compat:

@@ -19,6 +19,13 @@ class Url(SecretStr):
             who = f"{who.partition(':')[0]}:***"
         return scheme + separator + _PASSWORDS.sub(r"\1***", who + at + place)
 
+    def without_passwords(self) -> str:
+        """The address for a program that has the passwords from elsewhere."""
+        scheme, separator, rest = self.text.partition("://")
+        who, at, place = rest.rpartition("@")
+        place = _PASSWORDS.sub(lambda found: found[1][0] if found[1][0] == "?" else "", place)
+        return scheme + separator + who.partition(":")[0] + at + place.replace("?&", "?").rstrip("?")
+
     @property
     def text(self) -> str:
         """All of it."""

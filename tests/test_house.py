@@ -19,9 +19,9 @@ CORE = {"protocol", "hub.core"}
 GATEWAY = CORE | {"hub.gateway", "hub.store", "hub.bus", "hub.passwords"}
 ACTIONS = GATEWAY | {"hub.actions"}
 WEB = ACTIONS | {"hub.web", "hub.logs"}
-APP = WEB | {"hub.app", "hub.settings", "hub.settings_places", "hub.settings_urls", "hub.client"}
-WORKERS = APP | {"hub.workers"}
-CLI = WORKERS | {"hub.bench", "hub.cli"}
+START = {"hub.settings", "hub.settings_places", "hub.settings_urls", "hub.client", "hub.starting", "hub.banner"}
+APP = WEB | START | {"hub.app", "hub.parts", "hub.worker", "hub.workers"}
+CLI = APP | {"hub.bench", "hub.cli"}
 
 MAY_IMPORT = {
     "protocol": {"protocol"},
@@ -38,8 +38,12 @@ MAY_IMPORT = {
     "hub.gateway": GATEWAY,
     "hub.actions": ACTIONS,
     "hub.web": WEB,
-    "hub.app": APP,
-    "hub.workers": WORKERS,
+    "hub.parts": WEB | {"hub.settings"},
+    "hub.starting": {"hub.settings", "hub.client"},
+    "hub.banner": {"hub.settings", "hub.starting"},
+    "hub.worker": {"hub.starting"},
+    "hub.workers": START | {"hub.worker", "hub.logs"},
+    "hub.app": APP - {"hub.workers"},
     "hub.cli": CLI,
     "hub.__main__": {"hub.cli"},
     "hub": set(),

@@ -183,6 +183,7 @@ def test_every_problem_is_told_at_once(tmp_path):
         ({"HUB_BUS_URL": "redis://x:port"}, "HUB_BUS_URL (environment): has a port"),
         ({"HUB_LEASE_S": "2"}, "HUB_LEASE_S: must be at least three times HUB_HEARTBEAT_S"),
         ({"HUB_WORKERS": "2"}, "HUB_WORKERS: must be 1"),
+        ({"HUB_WORKER_METRICS_PORT": "8079"}, "HUB_WORKER_METRICS_PORT: its workers' ports would be 8080 and up"),
         ({"HUB_CONTEXT_PATHS": "api/"}, "HUB_CONTEXT_PATHS (environment): each must be empty or like /api"),
         ({"HUB_PUBLIC_URL": "hub.example.org"}, "HUB_PUBLIC_URL (environment): must be an address like"),
         ({"HUB_TRUSTED_PROXIES": "proxy"}, "HUB_TRUSTED_PROXIES (environment): each must be an address"),
@@ -402,3 +403,19 @@ def test_the_password_of_an_address_is_never_shown(url, shown):
 
     assert (str(found), url) == (shown, found.text)
     assert "geheim" not in repr(found)
+
+
+def test_another_program_gets_an_address_without_passwords():
+    """It knows them from elsewhere, or asks."""
+    url = Url("postgresql://hub:geheim@db/hub?sslpassword=geheim&sslmode=require")
+
+    assert url.without_passwords() == "postgresql://hub@db/hub?sslmode=require"
+    assert Url("postgres://hub:x@db/hub?password=x").without_passwords() == "postgres://hub@db/hub"
+
+
+def test_a_mistake_in_an_address_shows_no_password(tmp_path):
+    """Neither of its own nor of another setting's line."""
+    told = problems(tmp_path, {"HUB_DATABASE_URL": "postgres://hub:geheim@db", "HUB_BUS_URL": "redis://:geheim@x:port"})
+
+    assert len(told) == 2
+    assert "geheim" not in "".join(told)

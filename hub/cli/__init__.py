@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hub.cli import backup, bench, config, devices, doctor, keys, networks, send, serve, tail, users
+from hub.cli import backup, bench, config, devices, doctor, keys, migrate, networks, send, serve, tail, users
 from hub.cli.output import complain, told_of
 from protocol import __version__
 
@@ -58,6 +58,7 @@ app.command("tail")(tail.tail)
 app.command("send")(send.send)
 app.add_typer(bench.app, name="bench")
 app.command("backup")(backup.backup)
+app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 

@@ -12,6 +12,7 @@ from hub.cli.output import console, fail, note, print_json, say, shown
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from hub.settings import Settings
     from hub.store import Store
 
 
@@ -20,7 +21,7 @@ def backup(
     database: Database = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Copy the whole database to a file, beside a running hub or without one.
+    """Copy a SQLite database to a file, beside a running hub or without one; of PostgreSQL, print what does.
 
     The file of the pepper is not part of it: keep a copy of that, too, at another place. Without it no key works.
 
@@ -33,6 +34,8 @@ def backup(
     if not file.parent.is_dir():
         fail(f"there is no directory {file.parent}")
     settings = load_settings(database_url=database)
+    if settings.database_url.scheme != "sqlite":
+        fail(f"a PostgreSQL database has tools of its own: {pg_dump(settings, file)}")
     with _bar() as progress:
         task = progress.add_task("copying", total=None)
 
@@ -46,6 +49,15 @@ def backup(
         return
     say(f"wrote [bold]{shown(str(file))}[/], {size / 1e6:.1f} MB")
     note("the pepper is not in it: keep a copy of its file elsewhere")
+
+
+def pg_dump(settings: "Settings", file: Path) -> str:
+    """The command that copies a PostgreSQL database; the password comes from where PostgreSQL looks for it."""
+    import shlex
+
+    address = settings.database_url.without_passwords()
+    line = shlex.join(["pg_dump", "--format=custom", f"--file={file}", address])
+    return f"{line}  (the password: PGPASSWORD or ~/.pgpass; pg_restore brings it back)"
 
 
 def _bar() -> "Progress":

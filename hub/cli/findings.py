@@ -13,7 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hub.cli.local import existing_store
+from hub.cli.local import existing_store, make_bus
+from hub.cli.migrate import look
 from hub.cli.output import told_of
 from protocol.messages import AHEAD_MS
 from protocol.names import Kind
@@ -21,7 +22,7 @@ from protocol.times import format_ms
 
 if TYPE_CHECKING:
     from hub.settings import Settings
-    from hub.store import Store
+    from hub.store import Store, Tx
 
 MB = 1_000_000
 DESCRIPTORS_ENOUGH = 20_000
@@ -58,6 +59,7 @@ async def examine(settings: "Settings") -> list[Finding]:
     findings = [Finding(State.WARN, "settings", warning) for warning in settings.warnings()]
     findings += [descriptors(settings), clock(), disk(settings), *files(settings)]
     findings += await _with_database(settings)
+    findings += await _with_bus(settings)
     findings.append(await port(settings))
     return findings
 
@@ -134,6 +136,9 @@ def _pepper(settings: "Settings") -> Finding:
     path = settings.pepper_path
     if path.is_file():
         return _private("pepper", path, bad=State.FAIL)
+    if settings.database_path is None:
+        todo = "set HUB_PEPPER, the same for every hub on this database; `openssl rand -base64 32` makes one"
+        return Finding(State.WARN, "pepper", f"{path} is missing", todo)
     if settings.database_path is not None and settings.database_path.exists():
         todo = "bring it back from a backup: without it no access key and no device key works"
         return Finding(State.FAIL, "pepper", f"{path} is missing", todo)
@@ -153,43 +158,88 @@ def _private(about: str, path: Path, *, bad: State) -> Finding:
 
 async def _with_database(settings: "Settings") -> list[Finding]:
     """What the database says of itself; what keeps it from being used is a finding too."""
-    path = settings.database_path
-    if path is None or not path.exists():
+    is_sqlite, path = settings.database_url.scheme == "sqlite", settings.database_path
+    if is_sqlite and (path is None or not path.exists()):
         return [Finding(State.OK, "database", f"{settings.database_url} will be made at the first start")]
     try:
-        store = existing_store(settings)
+        has_pepper = settings.pepper is not None or settings.pepper_path.exists()
+        store = existing_store(settings, uses_keys=is_sqlite or has_pepper)
         findings = [await database(store)]
         # Opening an older one would change it.
-        if findings[0].state is State.OK:
+        if findings[0].state is State.OK and "will be made" not in findings[0].text:
             await store.open()
             try:
                 findings += [await log(store), await administrator(store)]
+                findings += [await pepper(store)] if has_pepper else []
             finally:
                 await store.close()
     except Exception as exc:
-        return [_unusable(exc)]
+        return [_unusable(exc, is_sqlite=is_sqlite)]
     return findings
 
 
-def _unusable(exc: Exception) -> Finding:
+def _unusable(exc: Exception, *, is_sqlite: bool) -> Finding:
     told = (str(exc), None) if isinstance(exc, sqlite3.Error) else told_of(exc)
     if told is None:
         raise exc
     todo = "see that the file is a hub's database, readable, and not locked by another program"
+    if not is_sqlite:
+        todo = "see that PostgreSQL runs there, that the database exists, and that HUB_DATABASE_URL has its password"
     return Finding(State.FAIL, "database", f"cannot be used: {told[0]}", todo)
 
 
 async def database(store: "Store") -> Finding:
     """Whether the database is whole, and of this version."""
-    found = await store.check()
+    found = await look(store)
+    if found is None:
+        return Finding(State.OK, "database", "empty; its tables will be made at the first start, or by `hub migrate`")
     text = f"{found['kind']} {found['version']}, {found['bytes'] / MB:,.1f} MB, schema {found['schema']}"
     if found["integrity"] != "ok":
         todo = "stop the hub, keep a copy of the file, and go back to the last backup"
         return Finding(State.FAIL, "database", f"{text}, damaged: {found['integrity']}", todo)
     if found["schema"] != found["newest_schema"]:
-        todo = "make a backup; the next start of the hub brings an older one up to date"
+        todo = "make a backup, then `hub migrate`; the next start of the hub brings an older one up to date as well"
         return Finding(State.WARN, "database", f"{text}; this version has {found['newest_schema']}", todo)
     return Finding(State.OK, "database", f"{text}, whole")
+
+
+class _Compared(Exception):
+    """Takes back the transaction that a comparison was made in: a doctor changes nothing."""
+
+    def __init__(self, *, same: bool) -> None:
+        super().__init__(same)
+        self.same = same
+
+
+async def pepper(store: "Store") -> Finding:
+    """Whether the keys in the database were hashed with the pepper that is here."""
+
+    def compare(tx: "Tx") -> None:
+        raise _Compared(same=tx.has_pepper())
+
+    try:
+        await store.transact(compare)
+    except _Compared as compared:
+        if compared.same:
+            return Finding(State.OK, "keys", "they were made with this pepper")
+    todo = "give every hub on this database the same HUB_PEPPER or HUB_PEPPER_FILE, the one that it was started with"
+    return Finding(State.FAIL, "keys", "they were made with another pepper, and none of them works", todo)
+
+
+async def _with_bus(settings: "Settings") -> list[Finding]:
+    """Whether the bus between workers can be reached; without it they hear of each other later."""
+    from hub.bus.errors import CannotOpen
+
+    try:
+        bus = make_bus(settings)
+        found = None if bus is None else await bus.check()
+    except (OSError, CannotOpen) as exc:
+        todo = "see that Redis runs there and that HUB_BUS_URL has its password; meanwhile the hub polls its database"
+        return [Finding(State.FAIL, "bus", f"{settings.bus_url}: {exc or type(exc).__name__}", todo)]
+    if found is None:
+        return []
+    kind = f"{found['kind']} {found['version']}" + (", a cluster" if found.get("cluster") == "yes" else "")
+    return [Finding(State.OK, "bus", f"{kind} at {found['place']}")]
 
 
 async def log(store: "Store") -> Finding:

@@ -153,6 +153,7 @@ def told_of(error: BaseException) -> tuple[str, Exit] | None:
 _TOLD = (
     ("hub.settings_places", "SettingsError", Exit.USAGE),
     ("hub.store.errors", "CannotOpen", Exit.FAILURE),
+    ("hub.bus.errors", "CannotOpen", Exit.FAILURE),
     ("protocol.errors", "HubError", Exit.FAILURE),
     ("hub.client.errors", "ClientError", Exit.FAILURE),
     ("hub.client.profile", "BadProfile", Exit.FAILURE),

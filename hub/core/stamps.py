@@ -12,6 +12,10 @@ from protocol.messages import AHEAD_MS, IDS_BEGIN_US, LANES
 RESERVE_US = 60_000_000
 """How far ahead of use ids are reserved, in ids (microseconds)."""
 
+RESERVE_TOGETHER_US = 4_000_000
+"""The same among several workers. After a crash a worker begins above what it had reserved, and its ids lead those of
+the others by that; a resume looks for messages of others only so far below its cursor (``HUB_REPLAY_OVERLAP_S``)."""
+
 
 # Not frozen, like messages: that is three times as slow to make.
 @dataclass(slots=True)
@@ -25,9 +29,10 @@ class Stamp:
 class Stamper:
     """Gives stamps. Feed it reservations; ask :meth:`wanted` what to reserve next."""
 
-    def __init__(self, *, lane: int, mark: int, last_timestamp_ms: int) -> None:
+    def __init__(self, *, lane: int, mark: int, last_timestamp_ms: int, reserve_us: int = RESERVE_US) -> None:
         """Start above everything that was ever given: ids above ``mark``, times after ``last_timestamp_ms``."""
         self._lane = lane
+        self._reserve_us = reserve_us
         self._last_id = mark
         self._mark = mark
         self.is_low = True
@@ -40,12 +45,12 @@ class Stamper:
     def wanted(self, now_us: int) -> int | None:
         """The mark to reserve, once half of the last reservation is used; None: not yet."""
         ahead = max(self._last_id, now_us - IDS_BEGIN_US)
-        return ahead + RESERVE_US if self._mark - ahead < RESERVE_US // 2 else None
+        return ahead + self._reserve_us if self._mark - ahead < self._reserve_us // 2 else None
 
     def reserved(self, mark: int) -> None:
         """Ids up to ``mark`` are now durably ours."""
         self._mark = max(self._mark, mark)
-        self.is_low = self._mark - self._last_id < RESERVE_US // 2
+        self.is_low = self._mark - self._last_id < self._reserve_us // 2
 
     def stamp(self, device_id: int, now_us: int) -> Stamp:
         """The next id, and a timestamp that is later than the device's last one.
@@ -75,13 +80,13 @@ class Stamper:
         if next_id > self._mark:
             raise STORAGE.error(retry_after_s=1)
         self._last_id = next_id
-        self.is_low = self._mark - next_id < RESERVE_US // 2
+        self.is_low = self._mark - next_id < self._reserve_us // 2
         return next_id
 
     def promise(self, now_us: int) -> int:
         """An id that is below all that will be given from now on, close to the present."""
         self._last_id = max(self._last_id, min(now_us - IDS_BEGIN_US, self._mark))
-        self.is_low = self._mark - self._last_id < RESERVE_US // 2
+        self.is_low = self._mark - self._last_id < self._reserve_us // 2
         return self._last_id
 
     def heard(self, message_id: int, device_id: int, timestamp_ms: int, now_us: int) -> None:

@@ -21,7 +21,7 @@ from hub.core.audience import Share
 from hub.core.connection import Connection
 from hub.core.fanout import FanOut
 from hub.core.limits import Tally
-from hub.core.stamps import Stamp, Stamper
+from hub.core.stamps import RESERVE_TOGETHER_US, RESERVE_US, Stamp, Stamper
 from hub.core.subscription import Published, Subscription
 from hub.gateway.admission import Admission
 from hub.gateway.calls import Commit
@@ -173,7 +173,13 @@ class Gateway:
         if not self.bus.alone:
             self.set_clock(lane.now_us, begun_us)
         self._lane = lane.number
-        self._stamper = Stamper(lane=lane.number, mark=lane.mark, last_timestamp_ms=lane.last_timestamp_ms)
+        together_us = max(RESERVE_TOGETHER_US, int(3e6 * self.policy.heartbeat_s))
+        self._stamper = Stamper(
+            lane=lane.number,
+            mark=lane.mark,
+            last_timestamp_ms=lane.last_timestamp_ms,
+            reserve_us=RESERVE_US if self.bus.alone else together_us,
+        )
         await self._reserve()
         return lane
 

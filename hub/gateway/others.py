@@ -74,6 +74,7 @@ class Others:
         self._heard_s: dict[int, float] = {}
         self._changed = asyncio.Event()
         self._doubt = asyncio.Event()
+        self._back = asyncio.Event()
         self._beats = 0
         self._lags: deque[tuple[int, int]] = deque(maxlen=LAGS)
         self._tasks: list[asyncio.Task[None]] = []
@@ -85,9 +86,9 @@ class Others:
         if self._gateway.bus.alone:
             return
         self._lane = self.heard.lane = lane.number
-        renewal = await self._renew()
+        renewal, floor = await self._renew()
         self.heard.start(renewal.safe, renewal.held)
-        self._take(renewal)
+        self._take(renewal, floor)
         await self._gateway.bus.open(self)
         self._use([updates_of(lane.number)])
         self._tasks = [
@@ -103,7 +104,7 @@ class Others:
         if self._tasks:
             self.tell()
             with suppress(HubError, LaneLost):
-                await self._renew()
+                _, self._own_position = await self._renew()
                 self._say(leaving=True)
         self._tasks = []
         await self._gateway.bus.close()
@@ -148,7 +149,8 @@ class Others:
         while True:
             await asyncio.sleep(self._policy.heartbeat_s)
             try:
-                self._take(await self._renew())
+                self._take(*await self._renew())
+                self._doubt_the_silent()
                 self._say()
                 self._note_lag()
                 self._unfollow_unused()
@@ -160,7 +162,8 @@ class Others:
             except Exception:
                 log.exception("a heartbeat failed")
 
-    async def _renew(self) -> Renewal:
+    async def _renew(self) -> tuple[Renewal, int]:
+        """Returns the renewal, and an id below all that were to be given here when it was made; see :meth:`_take`."""
         gateway = self._gateway
         floor = gateway.promise()
         await gateway.all_submitted()
@@ -168,10 +171,14 @@ class Others:
         lease_ms = int(self._policy.lease_s * 1000)
         renewal = await gateway.store.renew(self._lane, owner=self.run, safe=floor, lease_ms=lease_ms)
         gateway.set_clock(renewal.now_us, begun_us)
-        self._own_position = floor
-        return renewal
+        return renewal, floor
 
-    def _take(self, renewal: Renewal) -> None:
+    def _take(self, renewal: Renewal, floor: int) -> None:
+        """Go by a renewal. ``floor`` counts only together with it: a worker that was not known before may give lower
+        ids; for the same reason one that was overtaken by a later one does not count at all."""
+        if floor < self._own_position:
+            return
+        self._own_position = floor
         self.leads, self.workers = renewal.leads, max(1, renewal.workers)
         now_s = asyncio.get_running_loop().time()
         for lane in renewal.held - self.heard.held:
@@ -180,6 +187,11 @@ class Others:
             self._heard_s.pop(lane, None)
             self.elsewhere.gone(lane)
         self.heard.renewed(renewal.held, renewal.safe)
+        self._settled()
+
+    def _doubt_the_silent(self) -> None:
+        """Once a heartbeat, not after each reading of the log: that would lead to the next one at once."""
+        now_s = asyncio.get_running_loop().time()
         silent_s = now_s - SILENT_BEATS * self._policy.heartbeat_s
         self.heard.doubt(lane for lane in self.heard.held if self._heard_s.get(lane, now_s) < silent_s)
         self._settled()
@@ -211,6 +223,7 @@ class Others:
             log.warning("no lane could be taken", extra={"error": error.text})
             return
         self._sent.clear()
+        self._own_position = 0
         self._lane = self.heard.lane = lane.number
         self._use([updates_of(lane.number)])
 
@@ -227,6 +240,7 @@ class Others:
             self._settled()
 
     def joined(self, topics: Iterable[int]) -> None:
+        self._back.set()
         self.heard.joined(topics)
         self._settled()
         if not self.heard.in_doubt:
@@ -234,6 +248,7 @@ class Others:
 
     def parted(self) -> None:
         log.warning("the bus is away; the log is read instead")
+        self._back.clear()
         self.heard.parted()
         self._settled()
 
@@ -362,14 +377,20 @@ class Others:
                 await asyncio.sleep(AGAIN_S)
                 self._doubt.set()
             if not self._gateway.bus.is_up:
-                await asyncio.sleep(self._policy.bus_poll_s)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._policy.bus_poll_s):
+                        await self._back.wait()  # What it brings from then on is held until the log was read.
+                self._doubt.set()
 
     async def _read(self) -> None:
         """Read what is in doubt, and deliver what had not come."""
         self.polls += 1
         reading = self.heard.begin()
         try:
-            renewal = await self._renew()  # Before the log: up to where each lane is safe, the reading is complete.
+            (
+                renewal,
+                floor,
+            ) = await self._renew()  # Before the log: up to where each lane is safe, the reading is complete.
             for kind, stream in STREAMS.items():
                 await self._read_stream(kind, reading, stream)
             await self._read_updates(reading)
@@ -377,7 +398,7 @@ class Others:
             self.heard.give_up(reading)
             raise
         self._publish(self.heard.end(reading, renewal.safe))
-        self._take(renewal)
+        self._take(renewal, floor)
 
     async def _read_stream(self, kind: Kind, reading: Reading, stream: int) -> None:
         beyond = _only(reading.beyond[stream], reading.lanes[stream])

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any, cast
 
 import httptools
+from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -27,7 +28,11 @@ class Deadline:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """One HTTP connection. uvicorn waits for headers without end; this does not, and it takes only so many of them."""
+    """One HTTP connection. uvicorn waits for headers without end; this does not, and it takes only so many of them.
+
+    Args:
+        aside: answers instead of the config's application, and then there are no WebSockets.
+    """
 
     def __init__(
         self,
@@ -36,8 +41,13 @@ class HttpProtocol(HttpToolsProtocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        aside: ASGIApp | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        if aside is not None:
+            self.app = aside
+        self._takes_sockets = aside is None
         self._edge = edge
         self._receiving = True
         self._in_head = True
@@ -98,7 +108,7 @@ class HttpProtocol(HttpToolsProtocol):
                 self._check_size(self._head_bytes)
 
     def _should_upgrade_to_ws(self) -> bool:
-        return True
+        return self._takes_sockets
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

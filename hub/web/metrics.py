@@ -17,13 +17,18 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class HubCollector(Collector):
     """Reads a worker's state at every scrape. Names begin with ``hub_``; sizes are bytes, times seconds."""
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(self, edge: Edge, *, worker: int = 1) -> None:
         self._edge = edge
+        self._worker = worker
 
     def collect(self) -> Iterator[Metric]:
         yield self._info()
+        yield self._worker_info()
         yield from self._gauges()
         yield from self._counters()
+        if not self._edge.gateway.bus.alone:
+            yield from self._cluster()
+            yield from self._bus()
 
     def _info(self) -> Metric:
         """What a benchmark has to say about the hub that it measured."""
@@ -31,6 +36,41 @@ class HubCollector(Collector):
         durability = "commit" if self._edge.gateway.policy.durable_notifications else "queued"
         info.add_metric([__version__, self._edge.limits.profile, durability], 1)
         return info
+
+    def _worker_info(self) -> Metric:
+        """Whose numbers these are: on a port that several workers share, each scrape finds another one."""
+        info = GaugeMetricFamily("hub_worker_info", "Which worker says this", labels=["worker", "lane", "run"])
+        others = self._edge.gateway.others
+        info.add_metric([str(self._worker), str(max(0, others.heard.lane)), others.run[:8]], 1)
+        return info
+
+    def _cluster(self) -> Iterator[Metric]:
+        others = self._edge.gateway.others
+        gauges = {
+            "hub_cluster_workers": ("Workers on this database", others.workers),
+            "hub_cluster_leads": ("Whether this one does what only one must do", int(others.leads)),
+            "hub_position_lag_seconds": ("How far behind what is heard of the others is", others.lag_us / 1e6),
+        }
+        for name, (text, value) in gauges.items():
+            yield GaugeMetricFamily(name, text, value=value)
+        counters = {
+            "hub_bus_gaps": ("How often the bus had left something out", others.heard.gaps),
+            "hub_bus_healed": ("Messages that the log had and the bus had not brought", others.heard.healed),
+            "hub_bus_log_reads": ("Readings of the log in place of the bus", others.polls),
+        }
+        for name, (text, value) in counters.items():
+            yield CounterMetricFamily(name, text, value=value)
+
+    def _bus(self) -> Iterator[Metric]:
+        """What the bus counts: what it has now is a gauge, what has happened a counter."""
+        for name, value in self._edge.gateway.bus.figures().items():
+            text = f"Of the bus: {name.replace('_', ' ')}"
+            if name.endswith("_ms"):
+                yield GaugeMetricFamily(f"hub_bus_{name.removesuffix('_ms')}_seconds", text, value=value / 1000)
+            elif name == "up" or name.endswith("_bytes"):
+                yield GaugeMetricFamily(f"hub_bus_{name}", text, value=value)
+            else:
+                yield CounterMetricFamily(f"hub_bus_{name}", text, value=value)
 
     def _gauges(self) -> Iterator[Metric]:
         gateway = self._edge.gateway
@@ -86,10 +126,10 @@ class HubCollector(Collector):
         yield pruned
 
 
-def registry(edge: Edge) -> CollectorRegistry:
+def registry(edge: Edge, *, worker: int = 1) -> CollectorRegistry:
     """The metrics of one worker."""
     metrics = CollectorRegistry()
-    metrics.register(HubCollector(edge))
+    metrics.register(HubCollector(edge, worker=worker))
     return metrics
 
 

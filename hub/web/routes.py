@@ -8,25 +8,45 @@ from starlette.routing import Route
 
 from hub.web.edge import Edge
 from hub.web.metrics import CONTENT_TYPE, registry, render
+from hub.web.slowest import MOST, asked_count, is_from_here, slowest
 from protocol.version import __version__
 
 STALE_S = 5.0
 """The database was last heard of this long ago at most, or the worker is not ready."""
 
 
-def make_app(edge: Edge, *, metrics: bool) -> Starlette:
-    """The application behind every request that is no WebSocket."""
-    collected = registry(edge)
+def make_app(edge: Edge, *, metrics: bool, worker: int = 1) -> Starlette:
+    """The application behind every request that is no WebSocket.
+
+    Args:
+        worker: the number of this one among the hub's workers.
+    """
 
     async def index(request: Request) -> Response:
         return JSONResponse({"name": "hub", "version": __version__, "webSocketPaths": _paths(edge)})
 
+    routes = [Route("/", index), *_health(edge)]
+    if metrics:
+        routes += _figures(edge, worker=worker, is_private=False)
+    return Starlette(routes=routes, exception_handlers={HTTPException: _error})
+
+
+def make_figures(edge: Edge, *, worker: int) -> Starlette:
+    """The application of the port that is this worker's own, for whoever watches it."""
+    routes = [*_health(edge), *_figures(edge, worker=worker, is_private=True)]
+    return Starlette(routes=routes, exception_handlers={HTTPException: _error})
+
+
+def _health(edge: Edge) -> list[Route]:
     async def livez(request: Request) -> Response:
-        """The loop turns: that is all that this says."""
-        return JSONResponse({"status": "ok"})
+        """The loop turns: that is all that this says; the bus is beside it."""
+        return JSONResponse({"status": "ok", "bus": _bus(edge)})
 
     async def readyz(request: Request) -> Response:
-        """Whether to send traffic here. Answered from memory: it is quick under any load."""
+        """Whether to send traffic here. Answered from memory: it is quick under any load.
+
+        Without its bus a worker is slower to hear of the others, not wrong: it stays ready.
+        """
         checks = {
             "accepting": not edge.draining,
             "log": edge.gateway.commits.alive,
@@ -35,18 +55,42 @@ def make_app(edge: Edge, *, metrics: bool) -> Starlette:
         }
         ready = all(checks.values())
         return JSONResponse(
-            {"status": "ok" if ready else "unavailable", "checks": checks}, status_code=200 if ready else 503
+            {"status": "ok" if ready else "unavailable", "checks": checks, "bus": _bus(edge)},
+            status_code=200 if ready else 503,
         )
+
+    routes = [Route(path, livez) for path in ("/livez", "/health")]
+    return routes + [Route(path, readyz) for path in ("/readyz", "/ready")]
+
+
+def _bus(edge: Edge) -> str:
+    bus = edge.gateway.bus
+    if bus.alone:
+        return "in-process"
+    return "up" if bus.is_up else "away"
+
+
+def _figures(edge: Edge, *, worker: int, is_private: bool) -> list[Route]:
+    """What the worker says of itself in numbers.
+
+    Args:
+        is_private: only whoever runs the hub comes here. At the door that peers use, single connections are not shown
+            to anybody but this computer.
+    """
+    collected = registry(edge, worker=worker)
 
     async def show_metrics(request: Request) -> Response:
         return Response(render(collected), media_type=CONTENT_TYPE)
 
-    routes = [Route("/", index)]
-    routes += [Route(path, livez) for path in ("/livez", "/health")]
-    routes += [Route(path, readyz) for path in ("/readyz", "/ready")]
-    if metrics:
-        routes.append(Route("/metrics", show_metrics))
-    return Starlette(routes=routes, exception_handlers={HTTPException: _error})
+    async def show_slowest(request: Request) -> Response:
+        if not (is_private or is_from_here(request)):
+            raise HTTPException(403, "only for requests from this computer, or on HUB_WORKER_METRICS_PORT")
+        count = asked_count(request.query_params.get("n"))
+        if count is None:
+            raise HTTPException(400, f"n must be a whole number from 1 to {MOST}")
+        return JSONResponse({"worker": worker, "slowest": slowest(edge, count)})
+
+    return [Route("/metrics", show_metrics), Route("/slowest", show_slowest)]
 
 
 def _paths(edge: Edge) -> list[str]:

@@ -41,6 +41,9 @@ LISTEN_BACKLOG = 4_096
 """Connections that the kernel keeps until they are accepted, if its own limit allows. With the event loop's 100 a storm
 of connections lost its first packets, and waited a second or three to send them again."""
 
+Aside = tuple[socket.socket, ASGIApp]
+"""A second socket, and the application that answers there."""
+
 
 class Server(uvicorn.Server):
     """One listening port.
@@ -50,6 +53,7 @@ class Server(uvicorn.Server):
         options: more of uvicorn's, such as ``ssl_certfile``.
         drain_s: seconds over which a shutdown closes its sockets.
         flush: called when the last socket is closed: write what is left to write.
+        aside: where requests are answered that are not for peers. There are no WebSockets there.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Server(uvicorn.Server):
         *,
         drain_s: float,
         flush: Callable[[], Awaitable[None]],
+        aside: Aside | None = None,
         **options: Any,
     ) -> None:
         config = uvicorn.Config(
@@ -77,18 +82,25 @@ class Server(uvicorn.Server):
         self._edge = edge
         self._drain_s = drain_s
         self._flush = flush
+        self._aside = aside
         self._stopping = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen. Unlike uvicorn's, with our deadline for TLS handshakes: asyncio's own is a minute."""
         loop = asyncio.get_running_loop()
-        make = partial(HttpProtocol, self._edge, self.config, self.server_state, {})
         deadline_s = self._edge.limits.handshake_s if self.config.ssl is not None else None
+        asked: list[tuple[socket.socket, ASGIApp | None]] = [(one, None) for one in sockets or []]
+        if self._aside is not None:
+            asked.append(self._aside)
         self.servers = [
             await loop.create_server(
-                make, sock=one, backlog=LISTEN_BACKLOG, ssl=self.config.ssl, ssl_handshake_timeout=deadline_s
+                partial(HttpProtocol, self._edge, self.config, self.server_state, {}, aside=app),
+                sock=one,
+                backlog=LISTEN_BACKLOG,
+                ssl=self.config.ssl,
+                ssl_handshake_timeout=deadline_s,
             )
-            for one in sockets or []
+            for one, app in asked
         ]
         self.started = True
 

@@ -430,6 +430,13 @@ class Socket(asyncio.Protocol):
         """Bytes that wait for the peer."""
         return self.transport.get_write_buffer_size() + len(self.connection.outbox)
 
+    def waited_s(self, now_s: float) -> float:
+        """For how long the oldest of them has waited, as far as is known; 0: none waits."""
+        unsent = self.transport.get_write_buffer_size()
+        if self._backlog is None or not unsent:
+            return 0.0
+        return self._backlog.look(now_s, written=self.connection.outbox.written, unsent=unsent)[0]
+
     def is_stalled(self, now_s: float) -> bool:
         """Whether the peer is behind with reading; one that is so for too long is closed."""
         unsent = self.transport.get_write_buffer_size()

@@ -70,6 +70,17 @@ class Server:
             self._process.send_signal(signal.SIGKILL)
             await self._process.wait()
 
+    def pause(self) -> None:
+        """Let it do nothing until :meth:`resume`; its connections stay open."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
     async def ask(self, *command: Any) -> Any:
         """What it answers to an administrator."""
         async with Redis(port=self.port, socket_timeout=5) as redis:

@@ -48,6 +48,68 @@ def test_a_backup_overwrites_nothing(installation):
     assert (installation.path / "hub.db").read_bytes() == before
 
 
+def test_a_backup_of_postgresql_is_pg_dump_s(nowhere, monkeypatch):
+    """The command is printed, and no password is in it."""
+    monkeypatch.setenv("HUB_DATABASE_URL", "postgresql://hub:geheim@db:5433/hub?sslmode=require")
+
+    told = nowhere.hub("backup", "copy.dump", code=1).err
+
+    assert "pg_dump --format=custom --file=copy.dump 'postgresql://hub@db:5433/hub?sslmode=require'" in told
+    assert "geheim" not in told
+
+
+# --- migrate ----------------------------------------------------------------------------------------------------------
+
+
+def make_older(installation):
+    """A database as the first version left it."""
+    from alembic import command
+    from sqlalchemy import create_engine
+
+    from hub.store.migrations import _config
+
+    (installation.path / "hub.db").unlink()
+    engine = create_engine(f"sqlite:///{installation.path}/hub.db")
+    with engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
+
+
+def test_what_is_up_to_date_is_left_alone(installation):
+    """There is nothing to do, and that is no failure."""
+    assert "nothing is to be done" in installation.hub("migrate").out
+    assert installation.hub("migrate", "--check", "--json").json["migrated"] is False
+
+
+def test_an_older_database_is_brought_up_to_date(installation):
+    """Looking first changes nothing, and says so by its exit code."""
+    make_older(installation)
+
+    looked = installation.hub("migrate", "--check", "--json", code=1).json
+    done = installation.hub("migrate", "--json").json
+
+    assert (looked["before"], looked["migrated"]) == ("0001", False)
+    assert (done["before"], done["migrated"]) == ("0001", True)
+    assert installation.hub("migrate", "--json").json["before"] == looked["newest"]
+
+
+def test_migrating_needs_no_pepper_and_makes_none(installation):
+    """Keys have no part in it."""
+    (installation.path / "hub.pepper").unlink()
+
+    installation.hub("migrate")
+
+    assert not (installation.path / "hub.pepper").exists()
+
+
+def test_a_database_that_is_not_there_is_not_migrated(nowhere):
+    """A hub makes one, a command does not."""
+    assert "there is no database at hub.db" in nowhere.hub("migrate", code=1).err
+    assert list(nowhere.path.iterdir()) == []
+
+
 # --- doctor -----------------------------------------------------------------------------------------------------------
 
 
@@ -71,7 +133,7 @@ def test_a_healthy_installation(installation, free_port):
 
     states = {about: line["state"] for about, line in found.items() if about not in ("descriptors", "disk")}
     assert set(states.values()) == {"ok"}
-    assert set(states) == {"clock", "pepper", "database file", "database", "log", "administrators", "port"}
+    assert set(states) == {"clock", "pepper", "database file", "database", "log", "administrators", "keys", "port"}
     assert "whole" in found["database"]["text"]
     assert found["port"]["text"] == f"127.0.0.1:{free_port} is free"
     assert "ok   administrators: 1 active" in installation.hub("doctor").out
@@ -102,6 +164,49 @@ def test_a_missing_pepper(installation, free_port):
     (installation.path / "hub.pepper").unlink()
 
     assert report(installation, code=1)["pepper"]["text"] == "hub.pepper is missing"
+
+
+def test_another_pepper(installation, free_port):
+    """A hub would refuse to start; the doctor says what to look for, and changes nothing."""
+    installation.transact(lambda tx: tx.has_pepper())
+    (installation.path / "hub.pepper").write_bytes(bytes(range(32)))
+
+    assert "made with another pepper" in report(installation, code=1)["keys"]["text"]
+
+
+def test_a_bus_that_is_away(installation, free_port, monkeypatch):
+    """The address is told without its password."""
+    monkeypatch.setenv("HUB_BUS_URL", f"redis://:geheim@127.0.0.1:{free_port}")
+
+    found = report(installation, code=1)["bus"]
+
+    assert found["state"] == "fail"
+    assert f"redis://:***@127.0.0.1:{free_port}" in found["text"]
+    assert "geheim" not in found["text"] + found["todo"]
+
+
+def test_postgresql_that_is_away(nowhere, free_port, monkeypatch):
+    """So is that of the database."""
+    monkeypatch.setenv("HUB_DATABASE_URL", f"postgresql://hub:geheim@127.0.0.1:{free_port}/hub")
+    monkeypatch.setenv("HUB_PEPPER", "a pepper that nobody guesses so soon")
+
+    told = nowhere.hub("doctor", "--json", code=1)
+
+    (found,) = (line for line in told.json if line["about"] == "database")
+    assert found["state"] == "fail"
+    assert f"127.0.0.1:{free_port}/hub" in found["text"]
+    assert "geheim" not in told.out + told.err
+
+
+def test_the_settings_are_shown_without_passwords(nowhere, monkeypatch):
+    """Of addresses as of everything else."""
+    monkeypatch.setenv("HUB_DATABASE_URL", "postgresql://hub:geheim@db/hub")
+    monkeypatch.setenv("HUB_BUS_URL", "redis://:geheim@bus")
+
+    shown = nowhere.hub("config", "show", "--changed").out + nowhere.hub("config", "show", "--json").out
+
+    assert "postgresql://hub:***@db/hub" in shown
+    assert "geheim" not in shown
 
 
 def test_no_administrator(installation, free_port):

@@ -33,6 +33,7 @@ COMMANDS = [
     ("tail",),
     ("send",),
     ("backup",),
+    ("migrate",),
     ("doctor",),
     *[("config", verb) for verb in ("show", "check")],
     ("version",),

@@ -36,7 +36,7 @@ async def test_the_commands_of_the_command_line_work_in_their_order(place):
     hub = await place.serve()
     printed = {}
 
-    for line in readme.commands("hub "):
+    for line in [line for line in readme.commands("hub ") if not line.startswith("hub serve")]:
         program = place.shell(line, of=InTerminal, HUB_PORT=str(hub.port), COLUMNS="200")
         if " user create " in line:
             for question in ("New password of ann: ", "Repeat for confirmation: "):
@@ -121,11 +121,11 @@ async def test_the_exchange_is_what_travels(place):
 
 async def test_the_addresses_for_machines_answer(started):
     """Those that the README names, on the hub's own port."""
-    paths = [
+    paths = {
         span.removeprefix("GET ") for span in readme.SPANS if re.fullmatch(r"(GET )?/(livez|readyz|metrics)", span)
-    ]
+    }
 
-    assert len(paths) == 3
+    assert len(set(paths)) == 3
     for path in paths:
         with await asyncio.to_thread(urllib.request.urlopen, started.http + path, timeout=WAIT_S) as answer:
             assert answer.status == 200

@@ -29,10 +29,11 @@ class HubProcess:
     """``python -m hub serve`` in a directory, always on the same port.
 
     Args:
+        module: what is run, with ``serve``.
         environ: settings, as ``HUB_…`` variables.
     """
 
-    def __init__(self, directory: Path, **environ: str) -> None:
+    def __init__(self, directory: Path, *, module: str = "hub", **environ: str) -> None:
         self.port = free_port()
         self._directory = directory
         clean = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
@@ -40,6 +41,7 @@ class HubProcess:
         fixed = {"PYTHONPATH": paths, "HUB_PORT": str(self.port), "HUB_LOG_FORMAT": "json"}
         # Clients here come back as fast as they can, with the same few keys.
         hurry = {"HUB_ACCEPTS_PER_S": "0", "HUB_ACCEPTS_PER_KEY_PER_S": "0"}
+        self._module = module
         self._environ = {**clean, **fixed, **hurry, **environ}
         self._process: asyncio.subprocess.Process | None = None
 
@@ -56,11 +58,23 @@ class HubProcess:
 
     async def start(self) -> None:
         """Start it, and wait until it takes connections."""
+        await self.launch()
+        await until(self._listens, within_s=3 * WAIT_S)
+
+    async def launch(self, **environ: str) -> None:
+        """Start it.
+
+        Args:
+            environ: more variables, for this run.
+        """
         with (self._directory / "hub.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "hub", "serve", cwd=self._directory, env=self._environ, stdout=log, stderr=log
+                *(sys.executable, "-m", self._module, "serve"),
+                cwd=self._directory,
+                env={**self._environ, **environ},
+                stdout=log,
+                stderr=log,
             )
-        await until(self._listens, within_s=3 * WAIT_S)
 
     async def _listens(self) -> bool:
         assert self._process is not None, "just started"
@@ -73,6 +87,12 @@ class HubProcess:
         await writer.wait_closed()
         return True
 
+    async def ended(self, *, within_s: float) -> int:
+        """Wait until it has ended by itself; returns the exit code."""
+        assert self._process is not None, "it was started"
+        async with asyncio.timeout(within_s):
+            return await self._process.wait()
+
     async def kill(self) -> None:
         """``kill -9``."""
         await self._end(signal.SIGKILL)
@@ -80,6 +100,18 @@ class HubProcess:
     async def stop(self) -> int:
         """End it in good order; returns the exit code."""
         return await self._end(signal.SIGTERM)
+
+    def pause(self) -> None:
+        """Let it do nothing until :meth:`resume`; its sockets stay open."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None, "it was started"
+        if self._process.returncode is None:
+            self._process.send_signal(number)
 
     async def _end(self, number: int) -> int:
         process = self._process

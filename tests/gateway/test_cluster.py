@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.gateway.inside import world
+from tests.gateway.cluster import QUICK, clusters
+from tests.gateway.inside import Gate, world
 from tests.waiting import until
 
 
@@ -140,6 +141,37 @@ async def test_a_silent_worker_that_is_there_is_read(local_pair, monkeypatch):
     await lamp.succeed("notification/insert", **notification(value=1))
 
     assert await values(dashboard, 1) == [1]
+
+
+async def test_a_silent_worker_costs_a_reading_a_heartbeat(local_pair, monkeypatch):
+    """Silence does not go away by reading the log, so one reading must not lead to the next."""
+    here, there = (world.hub.gateway.others for world in local_pair.worlds)
+    monkeypatch.setattr(there, "_say", lambda **_: None)
+    heard_s = next(iter(here._heard_s.values()))
+    await until(lambda: asyncio.sleep(0, asyncio.get_running_loop().time() > heard_s + 10 * QUICK["heartbeat_s"]))
+    polls, beats = here.polls, here._beats
+
+    await until(lambda: asyncio.sleep(0, here._beats >= beats + 10))
+
+    assert 0 < here.polls - polls <= here._beats - beats + 1
+
+
+async def test_when_the_bus_is_back_the_log_is_read_at_once(tmp_path, monkeypatch):
+    """Whatever time is left until the next look into the log."""
+    async with clusters(tmp_path, monkeypatch) as start:
+        pair = await start(world(), bus_poll_s=60)
+        here, there = pair.worlds
+        dashboard, lamp = await there.user("admin"), await here.device("lamp", "lamp-key")
+        await dashboard.succeed("notification/subscribe")
+        others = there.hub.gateway.others
+        polls = others.polls
+        pair.exchange.cut()
+        await until(lambda: asyncio.sleep(0, others.polls > polls and others.heard._reading is None))
+
+        await lamp.succeed("notification/insert", **notification(value=1))
+        pair.exchange.mend()
+
+        assert await values(dashboard, 1) == [1]
 
 
 @pytest.mark.parametrize("workers", [(0, 1), (1, 0)])
@@ -293,3 +325,46 @@ async def test_the_logs_position_keeps_up_with_the_time(pair):
         return gateway.fan_out.position > before
 
     assert await until(has_moved)
+
+
+async def test_a_worker_that_crashed_does_not_hide_what_the_others_store(tmp_path, monkeypatch):
+    """Its ids begin above what it had reserved; a resume from one of them still gets what is stored elsewhere."""
+    async with clusters(tmp_path, monkeypatch) as start:
+        here, there = (await start(world())).worlds
+        crashed, lamp = await here.device("lamp", "lamp-key"), await there.device("lamp", "lamp-key")
+        stamper = here.hub.gateway._stamper
+        stamper._last_id = stamper._mark  # As the next run finds it.
+        await until(lambda: asyncio.sleep(0, stamper._mark > stamper._last_id))
+        seen = await crashed.succeed("notification/insert", **notification(value=1))
+
+        await lamp.succeed("notification/insert", **notification(value=2))
+        dashboard = await here.user("admin", subprotocols=["hub.1.json"])
+        answer = await dashboard.succeed("notification/subscribe", since=seen["notification"]["id"])
+
+        assert answer["recovered"]
+        while await values(dashboard, 1) != [2]:
+            pass
+
+
+async def test_the_position_waits_for_a_worker_that_has_just_come(tmp_path, monkeypatch):
+    """While the log is read nothing is known yet of who has joined: what it stores must not count as heard."""
+    async with clusters(tmp_path, monkeypatch) as start:
+        here = (await start(world(), hubs=1, heartbeat_s=60, lease_s=600)).worlds[0]
+        others, gate = here.hub.gateway.others, Gate()
+        read = here.hub.gateway.store.read
+
+        async def read_late(query):
+            await gate()
+            return await read(query)
+
+        monkeypatch.setattr(here.hub.gateway.store, "read", read_late)
+        before = here.hub.gateway.fan_out.position
+        others.heard.doubt([63])
+        others._doubt.set()
+        await gate.reached.wait()
+
+        others._settled()
+        assert here.hub.gateway.fan_out.position == before
+
+        gate.open()
+        await until(lambda: asyncio.sleep(0, here.hub.gateway.fan_out.position > before))
