@@ -387,10 +387,8 @@ class Others:
         self.polls += 1
         reading = self.heard.begin()
         try:
-            (
-                renewal,
-                floor,
-            ) = await self._renew()  # Before the log: up to where each lane is safe, the reading is complete.
+            # Before the log: up to where each lane is safe, the reading is complete.
+            renewal, floor = await self._renew()
             for kind, stream in STREAMS.items():
                 await self._read_stream(kind, reading, stream)
             await self._read_updates(reading)
