@@ -112,7 +112,7 @@ class Call:
         else:
             if type(self._blocked_on) is not Commit:
                 # As asyncio's tasks do: whoever awaits the same future next would otherwise be told that it may not.
-                self._blocked_on._asyncio_future_blocking = False  # type: ignore[attr-defined]
+                self._blocked_on._asyncio_future_blocking = False  # type: ignore[union-attr]
             self._blocked_on.add_done_callback(self._step)
         finally:
             _stepping = outer
