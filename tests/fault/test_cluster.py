@@ -34,5 +34,5 @@ async def test_a_cluster_keeps_its_promises(name: str, place: str, tmp_path: Pat
 
     outcome = await play(scenario, scenario.small, tmp_path, place=place)
 
-    record_property("outcome", vars(outcome))
+    record_property("outcome", str(outcome))
     assert outcome.broken == [], outcome
