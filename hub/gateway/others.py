@@ -177,6 +177,7 @@ class Others:
         """Go by a renewal. ``floor`` counts only together with it: a worker that was not known before may give lower
         ids; for the same reason one that was overtaken by a later one does not count at all."""
         if floor < self._own_position:
+            self._settled()
             return
         self._own_position = floor
         self.leads, self.workers = renewal.leads, max(1, renewal.workers)
