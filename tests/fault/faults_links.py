@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from tests.fault.faults_processes import EVERY_PLACE
 from tests.fault.stage import FULL, Size, Stage, scenario
+from tests.waiting import until
 
 DOWN_S = 5.0
 """The p99 of the lag between gateways while there is no bus: a reading of the log each second, and a reserve."""
@@ -38,9 +39,15 @@ async def kill_redis(stage: Stage) -> None:
     full=replace(FULL, times=100, fault_s=1.0), places=EVERY_PLACE,
 )  # fmt: skip
 async def drop_subscriptions(stage: Stage) -> None:
-    """So many subscriptions in all, as soon as there are any again. Each loss is noticed, and heals from the log."""
+    """So many subscriptions in all, as soon as every gateway has its own again: one that was not yet complete would
+    not be missed. Each loss is noticed, and heals from the log."""
+
+    async def up() -> bool:
+        return all([(await gateway.metrics())["hub_bus_up"] for gateway in stage.gateways])
+
     before, killed, began_s = await healing(stage), 0, time.monotonic()
     while killed < stage.size.times:
+        await until(up)
         killed += await stage.cluster.redis.ask("CLIENT", "KILL", "TYPE", "pubsub")
         await stage.run_for(stage.size.fault_s)
     await stage.everybody_works()
