@@ -40,7 +40,12 @@ async def kill_redis(stage: Stage) -> None:
     full=replace(FULL, times=100, fault_s=1.0), places=EVERY_PLACE,
 )  # fmt: skip
 async def drop_subscriptions(stage: Stage) -> None:
-    """So many subscriptions in all, as soon as there are any again. Each loss is noticed, and heals from the log."""
+    """So many subscriptions in all, as soon as every gateway has its own again: one that was not yet complete would
+    not be missed. Each loss is noticed, and heals from the log."""
+
+    async def up() -> bool:
+        return all([(await gateway.metrics())["hub_bus_up"] for gateway in stage.gateways])
+
     before, killed, began_s = await healing(stage), 0, time.monotonic()
     while killed < stage.size.times:
         await until(partial(is_back, stage))  # Whoever is cut off on its way back has not come back.
