@@ -42,10 +42,6 @@ async def kill_redis(stage: Stage) -> None:
 async def drop_subscriptions(stage: Stage) -> None:
     """So many subscriptions in all, as soon as every gateway has its own again: one that was not yet complete would
     not be missed. Each loss is noticed, and heals from the log."""
-
-    async def up() -> bool:
-        return all([(await gateway.metrics())["hub_bus_up"] for gateway in stage.gateways])
-
     before, killed, began_s = await healing(stage), 0, time.monotonic()
     while killed < stage.size.times:
         await until(partial(is_back, stage))  # Whoever is cut off on its way back has not come back.
