@@ -307,6 +307,7 @@ def main() -> None:
         print(f"{name} …", file=sys.stderr, flush=True)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             results[name] = runner.run(CASES[name](options))
+        print(f"  {json.dumps(results[name])}", file=sys.stderr, flush=True)
     about = {
         "benchmark": "cluster",
         "version": __version__,

@@ -110,6 +110,9 @@ class Call:
             log.exception("an action failed")
             self._done(None, INTERNAL.error())
         else:
+            if type(self._blocked_on) is not Commit:
+                # As asyncio's tasks do: whoever awaits the same future next would otherwise be told that it may not.
+                self._blocked_on._asyncio_future_blocking = False  # type: ignore[union-attr]
             self._blocked_on.add_done_callback(self._step)
         finally:
             _stepping = outer

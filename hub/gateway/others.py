@@ -177,6 +177,7 @@ class Others:
         """Go by a renewal. ``floor`` counts only together with it: a worker that was not known before may give lower
         ids; for the same reason one that was overtaken by a later one does not count at all."""
         if floor < self._own_position:
+            self._settled()
             return
         self._own_position = floor
         self.leads, self.workers = renewal.leads, max(1, renewal.workers)
@@ -387,10 +388,8 @@ class Others:
         self.polls += 1
         reading = self.heard.begin()
         try:
-            (
-                renewal,
-                floor,
-            ) = await self._renew()  # Before the log: up to where each lane is safe, the reading is complete.
+            # Before the log: up to where each lane is safe, the reading is complete.
+            renewal, floor = await self._renew()
             for kind, stream in STREAMS.items():
                 await self._read_stream(kind, reading, stream)
             await self._read_updates(reading)

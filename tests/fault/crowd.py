@@ -341,10 +341,10 @@ async def running(peers: Callable[[], Any] | list[Peer]) -> AsyncIterator[dict[P
     tasks = {peer: asyncio.create_task(peer.run()) for peer in given}
     try:
         yield tasks
-        for task in tasks.values():
-            if task.done():
-                task.result()
     finally:
+        errors = [error for task in tasks.values() if task.done() and (error := task.exception()) is not None]
         for task in tasks.values():
             task.cancel()
         await asyncio.gather(*tasks.values(), return_exceptions=True)
+        if errors:  # Rather than that somebody was waited for in vain.
+            raise errors[0]
