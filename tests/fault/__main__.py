@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -32,6 +33,7 @@ WIDTH = 140
 
 def main() -> int:
     wanted = _arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Whoever ends this ends the cluster with it.
     chosen = [one for one in SCENARIOS.values() if one.name in wanted.names or not wanted.names]
     unknown = set(wanted.names) - set(SCENARIOS)
     if unknown:
