@@ -17,7 +17,7 @@ from hub.bus.local import LocalBus
 from hub.client.profile import BadProfile, Profile
 from hub.gateway import Gateway
 from hub.logs import configure
-from hub.parts import make_connection_limits, make_limits, make_policy
+from hub.parts import make_connection_limits, make_limits, make_policy, make_rest
 from hub.passwords import hash_password
 from hub.settings import Settings
 from hub.starting import CannotStart, FirstStart, bind, lock, profile_path, taken
@@ -148,7 +148,7 @@ class Hub:
         number = 1 if self._handed is None else self._handed.number
         try:
             return Server(
-                make_app(self.edge, metrics=settings.metrics, worker=number),
+                make_app(self.edge, metrics=settings.metrics, worker=number, rest=make_rest(settings)),
                 self.edge,
                 aside=None if aside is None else (aside, make_figures(self.edge, worker=number)),
                 drain_s=settings.drain_s,

@@ -2,6 +2,7 @@
 
 from hub.core.connection import ConnectionLimits
 from hub.gateway.policy import Policy, Registration
+from hub.rest.options import RestOptions
 from hub.settings import Settings
 from hub.web.edge import EdgeLimits
 
@@ -95,4 +96,17 @@ def make_connection_limits(settings: Settings) -> ConnectionLimits:
         anonymous_requests=settings.anonymous_requests,
         subscriptions=settings.subscriptions_per_connection,
         listeners=settings.listeners_per_connection,
+    )
+
+
+def make_rest(settings: Settings) -> RestOptions:
+    return RestOptions(
+        as_devicehive=settings.compat == "devicehive",
+        allowed_origins=frozenset(origin.lower().rstrip("/") for origin in settings.allowed_origins),
+        context_paths=tuple(settings.context_paths),
+        public_url=settings.public_url.rstrip("/") if settings.public_url else None,
+        body_bytes=settings.http_body_bytes,
+        message_bytes=settings.message_bytes,
+        requests_per_s=settings.rest_requests_per_s,
+        request_burst=settings.rest_request_burst,
     )

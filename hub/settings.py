@@ -52,6 +52,7 @@ COMPAT: Mapping[str, Mapping[str, Any]] = {
         "websocket_ping_timeout_ms": 120_000,
         "connections_per_device": 0,
         "accepts_per_key_per_s": 0.0,
+        "rest_requests_per_s": 0.0,
     },
 }
 """What HUB_COMPAT implies; an explicit setting wins over it."""
@@ -68,6 +69,7 @@ LIMITS: Mapping[str, Mapping[str, Any]] = {
         "connections_per_device": 0,
         "messages_per_s": 0,
         "message_bytes_per_s": 0,
+        "rest_requests_per_s": 0.0,
     },
 }
 """What HUB_LIMITS implies: ``bench`` lifts rates and counts of connections, never memory or sizes."""
@@ -376,6 +378,16 @@ class Settings(BaseSettings):
         int, Field(ge=KIB, le=MIB, description="bytes of an HTTP request's line and headers; past it: 431")
     ] = 16 * KIB
     http_headers: Annotated[int, Field(ge=8, le=1_000, description="headers of an HTTP request; past it: 431")] = 64
+    http_body_bytes: Annotated[
+        int, Field(ge=KIB, le=64 * MIB, description="bytes of the body of an HTTP request; past it: 413")
+    ] = 256 * KIB
+    rest_requests_per_s: Annotated[
+        float,
+        Field(ge=0, description="REST requests per second of one key, user, device or address; past it: 429. 0: any"),
+    ] = 100.0
+    rest_request_burst: Annotated[
+        int, Field(ge=1, description="REST requests at once of one key, user, device or address; past it: 429")
+    ] = 200
     database_wait_s: Annotated[
         float, Field(gt=0, description="seconds that the database may take; past it: error 503")
     ] = 5.0

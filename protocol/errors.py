@@ -14,6 +14,7 @@ class HubError(Exception):
     """Something that the peer asked for cannot be done; the text is meant for the peer.
 
     Attributes:
+        problem: its row of the catalogue.
         code: the number on the wire, as HTTP has it.
         text: the sentence on the wire.
         reason: kebab-case and stable; extended mode shows it.
@@ -30,6 +31,7 @@ class HubError(Exception):
         retry_after_s: float | None = None,
     ) -> None:
         super().__init__(text)
+        self.problem = problem
         self.code = problem.code
         self.reason = problem.reason
         self.text = text
@@ -85,7 +87,10 @@ _CLASSES: dict[int, type[HubError]] = {
     401: Unauthorized,
     403: Forbidden,
     404: NotFound,
+    405: BadRequest,
     409: Conflict,
+    413: LimitReached,
+    415: BadRequest,
     429: LimitReached,
     500: Unavailable,
     503: Unavailable,
@@ -201,6 +206,18 @@ CONFLICT = Problem(
     "set during device registration.",
     "conflict",
     "somebody else changed the same thing at the same time",
+)
+
+NOT_FOUND = Problem(404, "HTTP 404 Not Found", "not-found", "REST: no such path, or a number is none")
+WRONG_METHOD = Problem(405, "HTTP 405 Method Not Allowed", "bad-parameter", "REST: the path has no such method")
+WRONG_TYPE = Problem(415, "HTTP 415 Unsupported Media Type", "malformed", "REST: the body is not application/json")
+TOO_LARGE = Problem(413, "Request body too large: at most {value} bytes", "limit", "REST: the body is over a limit")
+BAD_TIMESTAMP = Problem(400, "Unparseable timestamp", "bad-parameter", "REST: a time in the query is none")
+BAD_SORT_ORDER = Problem(
+    400, "Unparseable sort order : {order}", "bad-parameter", "REST: sortOrder is neither ASC nor DESC"
+)
+FOREIGN_ORIGIN = Problem(
+    403, "Origin not allowed", "not-permitted", "REST: a page of another origin changes something with stored Basic"
 )
 
 LIMIT_REACHED = Problem(400, "Limit reached: {value} {what}", "limit", "a limit of the connection")

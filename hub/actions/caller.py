@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hub.core.access import Principal
+from hub.core.access import Peer, Principal
 from hub.core.connection import Connection
 from hub.store import Idempotency
 from protocol.entities import Device
@@ -11,10 +11,17 @@ from protocol.names import Action, KeyAction, Role
 
 @dataclass(slots=True)
 class Caller:
-    """A principal and, if it asked over a socket, its connection."""
+    """A principal and, if it asked over a socket, its connection.
+
+    Attributes:
+        peer, base_url: of a request without a connection: where it came from, and scheme, host and context path that
+            it used.
+    """
 
     principal: Principal
     connection: Connection | None = None
+    peer: Peer = Peer()
+    base_url: str = ""
 
     def sees(self, action: KeyAction, device: Device | None) -> bool:
         """Whether the device exists for this caller, as far as this action goes."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from hub.actions.caller import Caller
 from hub.gateway import Gateway
+from protocol.forms import Form
 from protocol.requests import ServerInfo
 from protocol.times import format_ms
 
@@ -17,4 +18,14 @@ async def server_info(gateway: Gateway, caller: Caller, ask: ServerInfo) -> dict
             "serverTimestamp": format_ms(gateway.before_next_ms()),
             "restServerUrl": f"{base_url}/rest",
         }
+    }
+
+
+async def get_info(gateway: Gateway, caller: Caller, ask: Form) -> dict[str, Any]:
+    """The same for REST, with the address of the WebSockets."""
+    scheme, _, rest = caller.base_url.partition("://")
+    return {
+        "apiVersion": gateway.policy.api_version,
+        "serverTimestamp": format_ms(gateway.before_next_ms()),
+        "webSocketServerUrl": f"{'wss' if scheme == 'https' else 'ws'}://{rest}/websocket",
     }

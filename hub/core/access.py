@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from protocol.entities import AccessKey, Device, KeyPermission, User
 from protocol.errors import NOT_AUTHENTICATED, NOT_PERMITTED
-from protocol.names import ADMIN_ACTIONS, Action, KeyAction, Role
+from protocol.names import ADMIN_ACTIONS, Action, KeyAction, Operation, Role
 
 Address = IPv4Address | IPv6Address
 
@@ -291,8 +291,11 @@ class Rule:
 
 _USERS = frozenset({Role.ADMIN, Role.CLIENT, Role.KEY})
 _ALL = _USERS | {Role.DEVICE}
+_KEYS = frozenset({Role.KEY})
+_ADMINS = frozenset({Role.ADMIN})
+_MANAGERS = _ADMINS | _KEYS
 
-RULES: dict[Action, Rule] = {
+RULES: dict[Action | Operation, Rule] = {
     Action.SERVER_INFO: Rule(None),
     Action.AUTHENTICATE: Rule(None),
     Action.DEVICE_GET: Rule(frozenset({Role.DEVICE})),
@@ -304,11 +307,63 @@ RULES: dict[Action, Rule] = {
     Action.NOTIFICATION_INSERT: Rule(_ALL, KeyAction.CREATE_DEVICE_NOTIFICATION),
     Action.NOTIFICATION_SUBSCRIBE: Rule(_USERS, KeyAction.GET_DEVICE_NOTIFICATION),
     Action.NOTIFICATION_UNSUBSCRIBE: Rule(_USERS, KeyAction.GET_DEVICE_NOTIFICATION),
+    Operation.GET_INFO: Rule(None),
+    Operation.GET_AUTH_CONFIG: Rule(None),
+    Operation.GET_CLUSTER_CONFIG: Rule(None),
+    Operation.LOGIN: Rule(None),
+    Operation.LOGOUT: Rule(_KEYS, KeyAction.MANAGE_ACCESS_KEY),
+    Operation.GET_CONFIGURATION: Rule(_ADMINS),
+    Operation.PUT_CONFIGURATION: Rule(_ADMINS),
+    Operation.SET_CONFIGURATION: Rule(_ADMINS),
+    Operation.DELETE_CONFIGURATION: Rule(_ADMINS),
+    Operation.LIST_USERS: Rule(_MANAGERS, KeyAction.MANAGE_USER),
+    Operation.CREATE_USER: Rule(_MANAGERS, KeyAction.MANAGE_USER),
+    Operation.GET_USER: Rule(_MANAGERS, KeyAction.GET_CURRENT_USER),
+    Operation.UPDATE_USER: Rule(_MANAGERS, KeyAction.MANAGE_USER),
+    Operation.DELETE_USER: Rule(_MANAGERS, KeyAction.MANAGE_USER),
+    Operation.GET_CURRENT_USER: Rule(_USERS, KeyAction.GET_CURRENT_USER),
+    Operation.UPDATE_CURRENT_USER: Rule(_USERS, KeyAction.UPDATE_CURRENT_USER),
+    Operation.GET_USER_NETWORK: Rule(_MANAGERS, KeyAction.GET_NETWORK),
+    Operation.ADD_USER_NETWORK: Rule(_MANAGERS, KeyAction.MANAGE_NETWORK),
+    Operation.REMOVE_USER_NETWORK: Rule(_MANAGERS, KeyAction.MANAGE_NETWORK),
+    Operation.LIST_KEYS: Rule(_USERS, KeyAction.MANAGE_ACCESS_KEY),
+    Operation.CREATE_KEY: Rule(_USERS, KeyAction.MANAGE_ACCESS_KEY),
+    Operation.GET_KEY: Rule(_USERS, KeyAction.MANAGE_ACCESS_KEY),
+    Operation.UPDATE_KEY: Rule(_USERS, KeyAction.MANAGE_ACCESS_KEY),
+    Operation.DELETE_KEY: Rule(_USERS, KeyAction.MANAGE_ACCESS_KEY),
+    Operation.LIST_NETWORKS: Rule(_USERS, KeyAction.GET_NETWORK),
+    Operation.GET_NETWORK: Rule(_USERS, KeyAction.GET_NETWORK),
+    Operation.CREATE_NETWORK: Rule(_MANAGERS, KeyAction.MANAGE_NETWORK),
+    Operation.UPDATE_NETWORK: Rule(_MANAGERS, KeyAction.MANAGE_NETWORK),
+    Operation.DELETE_NETWORK: Rule(_MANAGERS, KeyAction.MANAGE_NETWORK),
+    Operation.LIST_DEVICES: Rule(_USERS, KeyAction.GET_DEVICE),
+    Operation.GET_DEVICE: Rule(_ALL, KeyAction.GET_DEVICE),
+    Operation.DELETE_DEVICE: Rule(_ALL, KeyAction.REGISTER_DEVICE),
+    Operation.LIST_EQUIPMENT_STATES: Rule(_USERS, KeyAction.GET_DEVICE_STATE),
+    Operation.GET_EQUIPMENT_STATE: Rule(_USERS, KeyAction.GET_DEVICE_STATE),
+    Operation.LIST_CLASSES: Rule(_MANAGERS, KeyAction.MANAGE_DEVICE_CLASS),
+    Operation.GET_CLASS: Rule(_USERS, KeyAction.MANAGE_DEVICE_CLASS),
+    Operation.CREATE_CLASS: Rule(_MANAGERS, KeyAction.MANAGE_DEVICE_CLASS),
+    Operation.UPDATE_CLASS: Rule(_MANAGERS, KeyAction.MANAGE_DEVICE_CLASS),
+    Operation.DELETE_CLASS: Rule(_MANAGERS, KeyAction.MANAGE_DEVICE_CLASS),
+    Operation.GET_EQUIPMENT: Rule(_MANAGERS, KeyAction.MANAGE_DEVICE_CLASS),
+    Operation.CREATE_EQUIPMENT: Rule(_MANAGERS, KeyAction.MANAGE_DEVICE_CLASS),
+    Operation.UPDATE_EQUIPMENT: Rule(_MANAGERS, KeyAction.MANAGE_DEVICE_CLASS),
+    Operation.DELETE_EQUIPMENT: Rule(_MANAGERS, KeyAction.MANAGE_DEVICE_CLASS),
+    Operation.LIST_COMMANDS: Rule(_ALL, KeyAction.GET_DEVICE_COMMAND),
+    Operation.GET_COMMAND: Rule(_ALL, KeyAction.GET_DEVICE_COMMAND),
+    Operation.POLL_COMMANDS: Rule(_ALL, KeyAction.GET_DEVICE_COMMAND),
+    Operation.POLL_COMMANDS_OF_MANY: Rule(_USERS, KeyAction.GET_DEVICE_COMMAND),
+    Operation.WAIT_FOR_COMMAND: Rule(_USERS, KeyAction.GET_DEVICE_COMMAND),
+    Operation.LIST_NOTIFICATIONS: Rule(_USERS, KeyAction.GET_DEVICE_NOTIFICATION),
+    Operation.GET_NOTIFICATION: Rule(_USERS, KeyAction.GET_DEVICE_NOTIFICATION),
+    Operation.POLL_NOTIFICATIONS: Rule(_USERS, KeyAction.GET_DEVICE_NOTIFICATION),
+    Operation.POLL_NOTIFICATIONS_OF_MANY: Rule(_USERS, KeyAction.GET_DEVICE_NOTIFICATION),
 }
-"""The legal callers of every action."""
+"""The legal callers of every action, and of every operation that only REST has."""
 
 
-def permit(action: Action, principal: Principal) -> None:
+def permit(action: Action | Operation, principal: Principal) -> None:
     """Let a principal pass, or raise Unauthorized."""
     rule = RULES[action]
     if rule.roles is not None and principal.role not in rule.roles:

@@ -6,7 +6,7 @@ thread, so that everything an action changes (entities, messages, the trace for 
 or not at all. The message log is written through the same door, in the same order.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -295,6 +295,36 @@ class Lost:
     before: int
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which rows of one table a list shows, and in which order. Ties go by id.
+
+    Attributes:
+        equal: exact values by column; None is not asked for.
+        like: patterns by column, as SQL's LIKE has them: ``%`` any run, ``_`` one character, everything else
+            literal; the whole text, upper and lower case apart.
+        sort: a column.
+        take: how many at most; None: all of them.
+    """
+
+    equal: Mapping[str, Any] = field(default_factory=dict)
+    like: Mapping[str, str] = field(default_factory=dict)
+    sort: str = "id"
+    descending: bool = False
+    skip: int = 0
+    take: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Devices that are in one of these networks, and are one of these, and are in one of these groups; None: no
+    condition of this sort."""
+
+    networks: frozenset[int] | None = None
+    guids: frozenset[str] | None = None
+    groups: frozenset[int] | None = None
+
+
 class Tx(Protocol):
     """One transaction, from inside. Synchronous; every change leaves a :class:`Change` behind.
 
@@ -509,6 +539,10 @@ class Store(Protocol):
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
         """Run one piece of work in a transaction of its own; raises what it raises."""
+        ...
+
+    async def consult(self, work: Callable[[Tx], T]) -> T:
+        """Read entities in one consistent state, beside whatever is being written; ``work`` must not write."""
         ...
 
     # Looking up; each is one indexed read

@@ -119,6 +119,9 @@ class PostgresStore:
     async def transact(self, work: Callable[[Tx], T]) -> T:
         return await self._writer.do(lambda session: session.transact(work))
 
+    async def consult(self, work: Callable[[Tx], T]) -> T:
+        return await self.transact(work)
+
     async def _change(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         return await self._writer.do(lambda session: work(session.connection))
 

@@ -146,6 +146,9 @@ class SqliteStore:
     async def transact(self, work: Callable[[Tx], T]) -> T:
         return await self._ask(self._writer, lambda writer: writer.transact(work))
 
+    async def consult(self, work: Callable[[Tx], T]) -> T:
+        return await self.transact(work)
+
     async def _change(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return await self._ask(self._writer, lambda writer: writer.change(work))
 

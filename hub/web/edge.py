@@ -15,7 +15,7 @@ from hub.core.limits import heaviest
 from hub.core.rates import Intake, Pace
 from hub.gateway import Gateway
 from hub.logs import LogLimit
-from hub.web.addresses import Proxies
+from hub.web.addresses import Proxies, Source
 from hub.web.wheel import Wheel
 from hub.web.writes import Send, Writes
 from protocol.codecs import Codec, JsonCodec, MsgpackCodec
@@ -205,6 +205,10 @@ class Edge:
         set_ms = int((self.limits.silence_s or 0) * 1000)
         stored_ms = self.gateway.setting("websocket.ping.timeout", set_ms)
         return stored_ms / 1000 if stored_ms > 0 else None
+
+    def find_source(self, peer: str | None, headers: list[tuple[str, str]], secure: bool) -> Source:
+        """The client behind trusted proxies, see :meth:`Proxies.source`."""
+        return self.proxies.source(peer, headers, secure=secure)
 
     def count_received(self, messages: int) -> None:
         """Count messages that were read, against this turn's share as well.

@@ -14,6 +14,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol as SubprotocolName
 
 from hub.core.access import ANONYMOUS, Peer, Principal
+from hub.core.origins import same_site
 from hub.gateway import Gateway
 from hub.web.edge import Edge
 from protocol.codecs import Codec
@@ -144,7 +145,7 @@ async def authenticate(edge: Edge, headers: Headers, opening: Opening) -> Princi
 
 async def _basic(edge: Edge, gateway: Gateway, value: str, headers: Headers, opening: Opening) -> Principal:
     """Basic credentials. A browser attaches stored ones by itself, so from a foreign origin they do not count."""
-    if not _same_site(edge, opening.peer.origin, headers.get("Host", "")):
+    if not same_site(opening.peer.origin, headers.get("Host", ""), edge.allowed_origins):
         return ANONYMOUS
     try:
         login, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
@@ -153,14 +154,6 @@ async def _basic(edge: Edge, gateway: Gateway, value: str, headers: Headers, ope
     if not colon:
         raise BAD_CREDENTIALS.error()
     return await gateway.logins.by_password(login, password, opening.peer)
-
-
-def _same_site(edge: Edge, origin: str | None, host: str) -> bool:
-    if origin is None:
-        return True
-    origin = origin.lower().rstrip("/")
-    authority = origin.partition("://")[2]
-    return origin in edge.allowed_origins or (authority != "" and authority == host.lower())
 
 
 def refusal(protocol: ServerProtocol, status: HTTPStatus, text: str, *, retry_after_s: float | None = None) -> Response:

@@ -5,7 +5,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hub.rest.api import ROUTES
+from hub.rest.application import Rest
+from hub.rest.options import RestOptions
 from hub.web.edge import Edge
 from hub.web.metrics import CONTENT_TYPE, registry, render
 from hub.web.slowest import MOST, asked_count, is_from_here, slowest
@@ -15,11 +19,12 @@ STALE_S = 5.0
 """The database was last heard of this long ago at most, or the worker is not ready."""
 
 
-def make_app(edge: Edge, *, metrics: bool, worker: int = 1) -> Starlette:
+def make_app(edge: Edge, *, metrics: bool, worker: int = 1, rest: RestOptions = RestOptions()) -> ASGIApp:
     """The application behind every request that is no WebSocket.
 
     Args:
         worker: the number of this one among the hub's workers.
+        rest: how the REST API behaves.
     """
 
     async def index(request: Request) -> Response:
@@ -28,7 +33,14 @@ def make_app(edge: Edge, *, metrics: bool, worker: int = 1) -> Starlette:
     routes = [Route("/", index), *_health(edge)]
     if metrics:
         routes += _figures(edge, worker=worker, is_private=False)
-    return Starlette(routes=routes, exception_handlers={HTTPException: _error})
+    others = Starlette(routes=routes, exception_handlers={HTTPException: _error})
+    api = Rest(edge.gateway, ROUTES, codec=edge.json, find_source=edge.find_source, options=rest)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        chosen = others if api.context_of(scope["path"]) is None else api
+        await chosen(scope, receive, send)
+
+    return app
 
 
 def make_figures(edge: Edge, *, worker: int) -> Starlette:

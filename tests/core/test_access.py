@@ -497,8 +497,8 @@ def test_a_refusal_tells_nobody_from_somebody(who, reason):
 def test_a_key_may_call_what_its_permissions_name(action):
     """A key that lacks the action is refused, and told which one it lacks."""
     needed = RULES[action].key_action
-    with_it = key_principal(access_key(permission(actions=[needed])), user(), HERE)
-    without = key_principal(access_key(permission(actions=CLIENT_ACTIONS - {needed})), user(), HERE)
+    with_it = key_principal(access_key(permission(actions=[needed])), administrator(), HERE)
+    without = key_principal(access_key(permission(actions=CLIENT_ACTIONS - {needed})), administrator(), HERE)
 
     assert refusal(action, with_it) is None
     assert refusal(action, without).detail == {"permission": needed.value}

@@ -1,0 +1,70 @@
+"""Request bodies: bounded, of the right type, and one object."""
+
+from typing import Any
+
+from starlette.types import Receive
+
+from hub.rest.callers import Headers
+from hub.rest.route import Media, Route
+from protocol.codecs import Codec
+from protocol.errors import BAD_PARAMETER, TOO_LARGE, WRONG_TYPE, HubError
+from protocol.requests import Members
+
+
+def has_body(headers: Headers) -> bool:
+    """Whether a request announces one."""
+    return headers.get("content-length", "0").strip() not in ("", "0") or "transfer-encoding" in headers
+
+
+def check_type(headers: Headers, route: Route) -> None:
+    """Refuse a body of a type that the route does not take.
+
+    Raises:
+        BadRequest: 415.
+    """
+    if not has_body(headers) or route.media is Media.TEXT:
+        return
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != route.media.value:
+        raise WRONG_TYPE.error()
+
+
+async def read(receive: Receive, headers: Headers, *, most: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        LimitReached: it is larger than ``most`` bytes; what announces itself as too large is not read at all.
+    """
+    announced = headers.get("content-length", "")
+    if announced.isascii() and announced.isdigit() and int(announced) > most:
+        raise too_large(most)
+    pieces, size = [], 0
+    while True:
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            return b""
+        piece = event.get("body", b"")
+        pieces.append(piece)
+        size += len(piece)
+        if size > most:
+            raise too_large(most)
+        if not event.get("more_body"):
+            return b"".join(pieces)
+
+
+def too_large(most: int) -> HubError:
+    return TOO_LARGE.error(value=most, detail={"limit": "http-body-bytes", "value": most})
+
+
+def to_members(payload: bytes, codec: Codec) -> Members | None:
+    """The members of a JSON body; None: it is empty, which is no object.
+
+    Raises:
+        BadRequest: it is not one object, too deep, or holds what the data model does not.
+    """
+    if not payload.strip():
+        return None
+    try:
+        members: dict[str, Any] = codec.decode(payload)
+    except HubError as exc:
+        raise BAD_PARAMETER.error() from exc
+    return members

@@ -1,0 +1,5 @@
+"""Access keys of a user."""
+
+from hub.rest.route import Route
+
+ROUTES: list[Route] = []

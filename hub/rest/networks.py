@@ -1,0 +1,5 @@
+"""Networks."""
+
+from hub.rest.route import Route
+
+ROUTES: list[Route] = []

@@ -1,0 +1,5 @@
+"""Long polls."""
+
+from hub.rest.route import Route
+
+ROUTES: list[Route] = []

@@ -1,0 +1,5 @@
+"""Login and logout."""
+
+from hub.rest.route import Route
+
+ROUTES: list[Route] = []

@@ -1,0 +1,87 @@
+"""Views: which members of an entity an answer shows. One table makes the answer and describes it in OpenAPI."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from protocol.forms import Schema, nullable
+from protocol.times import format_ms
+
+T = TypeVar("T")
+
+INT64: Schema = {"type": "integer", "format": "int64"}
+INT32: Schema = {"type": "integer", "format": "int32"}
+STRING: Schema = {"type": "string"}
+BOOL: Schema = {"type": "boolean"}
+JSON_VALUE: Schema = {}
+TIME: Schema = {"type": "string", "examples": ["2015-07-24T09:57:04.120"]}
+
+
+class View(Generic[T]):
+    """The members that a view shows, in their order. Call it with an entity for the answer.
+
+    Args:
+        name: of the schema in the OpenAPI document.
+        members: by name on the wire, the schema of the value and how it is found.
+    """
+
+    def __init__(self, name: str, members: Mapping[str, tuple[Schema, Callable[[T], Any]]]) -> None:
+        self.name = name
+        self.members = dict(members)
+        self._finders = [(wire, find) for wire, (_, find) in self.members.items()]
+
+    def __call__(self, of: T) -> dict[str, Any]:
+        return {wire: find(of) for wire, find in self._finders}
+
+    def __repr__(self) -> str:
+        return f"View({self.name})"
+
+    def but(self, name: str, *without: str, **others: tuple[Schema, Callable[[T], Any]]) -> "View[T]":
+        """A view that shows less, or more."""
+        kept = {wire: member for wire, member in self.members.items() if wire not in without}
+        return View(name, kept | others)
+
+    @property
+    def schema(self) -> Schema:
+        """JSON Schema of one answer: every member is always there."""
+        properties = {wire: schema for wire, (schema, _) in self.members.items()}
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+        }
+
+
+def listed(view: View[Any]) -> Schema:
+    """The schema of an array of them."""
+    return {"type": "array", "items": reference(view)}
+
+
+def reference(view: View[Any]) -> Schema:
+    """The schema of a view, by its name in the document."""
+    return {"$ref": f"#/components/schemas/{view.name}", "x-view": view}
+
+
+def or_null(view: View[T]) -> Callable[[T | None], dict[str, Any] | None]:
+    """A view of something that may be absent."""
+    return lambda of: None if of is None else view(of)
+
+
+def time_or_null(timestamp_ms: int | None) -> str | None:
+    return None if timestamp_ms is None else format_ms(timestamp_ms)
+
+
+__all__ = [
+    "BOOL",
+    "INT32",
+    "INT64",
+    "JSON_VALUE",
+    "STRING",
+    "TIME",
+    "View",
+    "listed",
+    "nullable",
+    "or_null",
+    "reference",
+    "time_or_null",
+]
