@@ -194,7 +194,6 @@ class Rest:
         wait_s = self._pace.take(who, asyncio.get_running_loop().time())
         if wait_s:
             value = self._options.requests_per_s
-            self._gateway.tally["rest-requests-per-s"] += 1
             raise TOO_MANY.error(
                 value=f"{value:g}",
                 what="requests per second",
