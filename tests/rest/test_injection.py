@@ -132,7 +132,6 @@ async def test_a_name_is_kept_to_the_letter(hub, payload):
         ("h_me", ["home"]),
         ("h__", []),
         ("____", ["away", "home"]),
-        ("", []),
         ("50%", ["50%"]),
         ("a_b", ["a_b", "a\\b"]),
         ("a\\b", ["a\\b"]),
