@@ -140,7 +140,7 @@ def _devices(who: Who) -> Iterator[Read]:
         "?skip=1": seen[1:],
         "?take=0": [],
         "?sortField=Name&sortOrder=DESC": sorted(seen, reverse=True),
-        "?sortField=Network&sortOrder=DESC&take=100": sorted(seen, key=lambda guid: -(NETWORKS[guid] or 0)),
+        "?sortField=Network&networkId=1&take=100": [guid for guid in seen if NETWORKS[guid] == 1],
     }
     for query, rows in filters.items():
         yield Read("listDevices", f"/device{query}", rows=tuple(rows))

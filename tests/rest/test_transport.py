@@ -48,6 +48,45 @@ async def test_one_slash_at_the_end_is_passed_over(site, path, status):
     assert (await site.admin.get(path)).status == status
 
 
+@pytest.mark.parametrize("path", ["/api/%72est/info", "/api%2Frest/info", "/api/rest%2Finfo", "/api/./rest/info"])
+async def test_what_is_written_otherwise_is_another_path(site, path):
+    """Nothing is found by taking a path for what it is not."""
+    assert (await site.client(root="").get(path)).status == 404
+
+
+async def test_a_proxy_s_form_of_a_request_is_the_same(site):
+    """The whole address may stand where the path does."""
+    response = await site.nobody.send(request("http://hub/api/rest/info", [("Host", "hub")]))
+
+    assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("name=home", ["home"]),
+        ("name=home&name=away", ["home"]),
+        ("name=away&name=home", ["away"]),
+        ("Name=home", ["home", "away", "two words"]),
+        ("name=two+words", ["two words"]),
+        ("name=two%20words", ["two words"]),
+        ("name=home;take=0", []),
+        ("name=%FF", []),
+        ("&&name=home&", ["home"]),
+        ("name=home&unknown=%00", ["home"]),
+        ("=home&name", []),
+        ("name=", []),
+    ],
+)
+async def test_a_query_is_read_as_a_form_is(site, query, names):
+    """Of two of one name the first counts; names have their case; unknown ones are passed over."""
+    await site.admin.post("/network", {"name": "two words"})
+
+    found = (await site.admin.get(f"/network?{query}")).json()
+
+    assert [one["name"] for one in found] == names
+
+
 @pytest.mark.parametrize("contexts", [["/hub"], [""], ["/a/b", "/c"]])
 async def test_contexts_are_a_setting(start_site, contexts):
     """Nothing answers where nothing was put."""
