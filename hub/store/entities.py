@@ -21,7 +21,19 @@ from sqlalchemy import (
     update,
 )
 
-from hub.store import Change, Idempotency, Listing, NewKey, Provider, Where, device_lists, lists, queries, rows
+from hub.store import (
+    Change,
+    Idempotency,
+    Listing,
+    NewKey,
+    Provider,
+    Where,
+    device_lists,
+    lists,
+    queries,
+    reaching,
+    rows,
+)
 from hub.store.schema import (
     REPEATABLE_MS,
     access_key,
@@ -351,7 +363,10 @@ class Entities:
         return self._sql.all(found, rows.to_device)
 
     def list_devices(self, listing: Listing, reach: Sequence[Where] | None = None) -> list[Device]:
-        return device_lists.list_devices(self._sql, lists.devices(listing, reach))
+        found = lists.devices(listing)
+        if reach is not None:
+            found = found.where(reaching.within(self._sql, reach))
+        return device_lists.list_devices(self._sql, found)
 
     def device_key_matches(self, device_id: int, key: str) -> bool:
         stored = self._sql.execute(select(device.c.key).where(device.c.id == device_id)).scalar()

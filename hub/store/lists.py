@@ -3,12 +3,12 @@
 Columns are looked up by name in the tables here, and values are parameters: no text from outside becomes SQL.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, String, Table, and_, false, literal, or_, select, true
+from sqlalchemy import BigInteger, ColumnElement, Select, String, Table, literal, select
 
-from hub.store import Listing, Where
+from hub.store import Listing
 from hub.store.portable import in_code_points, matches, one_of
 from hub.store.schema import access_key, device, device_class, network, user
 
@@ -33,10 +33,8 @@ def keys(user_id: int, listing: Listing) -> Select[Any]:
     return _listed(select(access_key.c.id).where(access_key.c.user_id == user_id), _columns(access_key), listing)
 
 
-def devices(listing: Listing, reach: Sequence[Where] | None = None) -> Select[Any]:
-    """Devices; with ``reach``, only those that are in one of them."""
-    found = _listed(select(device.c.id), _DEVICE_COLUMNS, listing)
-    return found if reach is None else found.where(or_(false(), *(_within(where) for where in reach)))
+def devices(listing: Listing) -> Select[Any]:
+    return _listed(select(device.c.id), _DEVICE_COLUMNS, listing)
 
 
 def _columns(table: Table) -> Columns:
@@ -55,11 +53,6 @@ _DEVICE_COLUMNS: Columns = {
     "device_class_name": _of(device_class, "name"),
     "device_class_version": _of(device_class, "version"),
 }
-
-
-def _within(where: Where) -> ColumnElement[bool]:
-    asked = {device.c.network_id: where.networks, device.c.guid: where.guids, device.c.group_id: where.groups}
-    return and_(true(), *(one_of(column, values) for column, values in asked.items() if values is not None))
 
 
 # --- what every list has ----------------------------------------------------------------------------------------------
