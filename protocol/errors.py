@@ -5,7 +5,7 @@ extended mode adds. ``PROBLEM.error(...)`` makes the exception to raise; each su
 one place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -318,12 +318,12 @@ def limit_reached(value: int, what: str, *, name: str) -> HubError:
 
 def violation(name: str, value: object, text: str) -> HubError:
     """The error for a stored member that breaks a length or presence rule, in DeviceHive's words."""
-    return violations((name, value, text))
+    return violations([(name, value, text)])
 
 
-def violations(*broken: tuple[str, object, str]) -> HubError:
-    """The error for several of them, each a name, a value and the rule in words."""
-    told = (
+def violations(broken: Sequence[tuple[str, object, str]]) -> HubError:
+    """The same for several: name, value and what is wrong with it of each."""
+    texts = [
         f"On property {name} (value: {'null' if value is None else value}): {text} ;" for name, value, text in broken
-    )
-    return VALIDATION.error(violations="\n".join(told), detail={"parameter": broken[0][0]})
+    ]
+    return VALIDATION.error(violations="\n".join(texts), detail={"parameter": broken[0][0]})

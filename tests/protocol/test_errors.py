@@ -252,7 +252,7 @@ def test_a_detail_is_the_errors_own():
             {"parameter": "name"},
         ),
         (
-            errors.violations(("login", None, "it must be there"), ("role", 7, "there is no such role")),
+            errors.violations([("login", None, "it must be there"), ("role", 7, "there is no such role")]),
             "Error! Validation failed: \nOn property login (value: null): it must be there ;\n"
             "On property role (value: 7): there is no such role ;",
             {"parameter": "login"},
