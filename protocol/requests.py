@@ -39,6 +39,11 @@ class Unset:
 UNSET = Unset()
 
 
+def or_none(value: Any) -> Any:
+    """Of something new, what was not said of it is null."""
+    return None if value is UNSET else value
+
+
 # --- conversion of one member -----------------------------------------------------------------------------------------
 
 

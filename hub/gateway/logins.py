@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -12,14 +12,17 @@ from hub.gateway.devices import make_room
 from hub.gateway.known import KEYS, KnownKeys
 from hub.gateway.password_checks import PasswordChecks
 from hub.store import KeyRecord, LoginRecord, Tx
+from protocol.account_forms import Login
 from protocol.entities import AccessKey, User
 from protocol.errors import BAD_CREDENTIALS, HubError, Unauthorized
-from protocol.names import KeyType, UserStatus
+from protocol.names import KeyType, Provider, UserStatus
 
 if TYPE_CHECKING:
     from hub.gateway import Gateway
 
 log = logging.getLogger("hub")
+
+AskProvider = Callable[[Provider, Login], Awaitable[str]]
 
 
 class Logins:
@@ -35,6 +38,8 @@ class Logins:
         self._counting = asyncio.Lock()
         self._recording: set[int] = set()
         self._prolonging: set[int] = set()
+        self.ask_provider: AskProvider | None = None
+        """Asks an identity provider which e-mail whoever logs in has there; None: this hub reaches none."""
 
     def close(self) -> None:
         self.passwords.close()
@@ -93,6 +98,17 @@ class Logins:
             return True
         self.passwords.failed(user.login, peer)
         return False
+
+    async def welcome(self, user: User) -> None:
+        """An identity provider has vouched for a user: keep the statistics of a login."""
+        record = await in_task(self._gateway.store.find_login(user.login))
+        if record is not None:
+            await self._count_success(record, rehash=None)
+
+    @property
+    def session_timeout_ms(self) -> int:
+        """How long a session key lives."""
+        return self._gateway.setting("session.timeout", self._gateway.policy.session_timeout_ms)
 
     # --- statistics of logins
 
@@ -195,7 +211,7 @@ class Logins:
     async def _prolonged(self, key: AccessKey, now_ms: int) -> AccessKey:
         if key.id in self._prolonging or not self._is_half_over(key, now_ms):
             return key
-        end_ms = now_ms + self._session_timeout_ms
+        end_ms = now_ms + self.session_timeout_ms
 
         def work(tx: Tx, _: object) -> AccessKey | None:
             # It may be another one by now than the one that was looked up.
@@ -213,14 +229,10 @@ class Logins:
             raise BAD_CREDENTIALS.error()
         return prolonged
 
-    @property
-    def _session_timeout_ms(self) -> int:
-        return self._gateway.setting("session.timeout", self._gateway.policy.session_timeout_ms)
-
     def _is_half_over(self, key: AccessKey, now_ms: int) -> bool:
         if key.type is not KeyType.SESSION or key.expires_ms is None:
             return False
-        return 0 < key.expires_ms - now_ms < self._session_timeout_ms // 2
+        return 0 < key.expires_ms - now_ms < self.session_timeout_ms // 2
 
     # --- as a device
 
