@@ -24,7 +24,19 @@ from sqlalchemy import (
     update,
 )
 
-from hub.store import Change, Idempotency, Listing, NewKey, Provider, Where, lists, queries, rows
+from hub.store import (
+    Change,
+    Idempotency,
+    Listing,
+    NewKey,
+    Provider,
+    Where,
+    device_lists,
+    lists,
+    queries,
+    reaching,
+    rows,
+)
 from hub.store.portable import one_of
 from hub.store.schema import (
     REPEATABLE_MS,
@@ -126,7 +138,7 @@ class Entities:
         return self._sql.all(queries.USERS.order_by(user.c.id), rows.to_user)
 
     def list_users(self, listing: Listing) -> list[User]:
-        return self._sql.all(lists.users(listing), rows.to_user)
+        return self._sql.listed(lists.users(listing), queries.USERS, rows.to_user)
 
     def active_administrators(self) -> int:
         active = (user.c.role == UserRole.ADMIN) & (user.c.status == UserStatus.ACTIVE)
@@ -217,7 +229,7 @@ class Entities:
         return self._sql.all(queries.NETWORKS.order_by(network.c.id), rows.to_network)
 
     def list_networks(self, listing: Listing, ids: frozenset[int] | None = None) -> list[Network]:
-        return self._sql.all(lists.networks(listing, ids), rows.to_network)
+        return self._sql.listed(lists.networks(listing, ids), queries.NETWORKS, rows.to_network)
 
     def insert_network(self, *, name: str, key: str | None = None, description: str | None = None) -> Network:
         network_id = self._sql.insert(network, name=name, key=key, description=description)
@@ -263,7 +275,7 @@ class Entities:
         return self._sql.all(queries.CLASSES.order_by(device_class.c.id), rows.to_class)
 
     def list_classes(self, listing: Listing) -> list[DeviceClass]:
-        return self._sql.all(lists.classes(listing), rows.to_class)
+        return self._sql.listed(lists.classes(listing), queries.CLASSES, rows.to_class)
 
     def insert_class(
         self,
@@ -355,10 +367,10 @@ class Entities:
         return self._sql.all(found, rows.to_device)
 
     def list_devices(self, listing: Listing, reach: Sequence[Where] | None = None) -> list[Device]:
-        found = self._sql.execute(lists.devices(listing, reach)).mappings().all()
-        shared = lists.classes_with({row["device_device_class_id"] for row in found})
-        classes = {one.id: one for one in self._sql.all(shared, rows.to_class)}
-        return [rows.to_device(row, classes[row["device_device_class_id"]]) for row in found]
+        found = lists.devices(listing)
+        if reach is not None:
+            found = found.where(reaching.within(self._sql, reach))
+        return device_lists.list_devices(self._sql, found)
 
     def device_key_matches(self, device_id: int, key: str) -> bool:
         stored = self._sql.execute(select(device.c.key).where(device.c.id == device_id)).scalar()
@@ -489,7 +501,7 @@ class Entities:
         return self._sql.one(queries.KEYS.where(named).order_by(access_key.c.id).limit(1), rows.to_key)
 
     def list_keys(self, user_id: int, listing: Listing) -> list[AccessKey]:
-        return self._sql.all(lists.keys(user_id, listing), rows.to_key)
+        return self._sql.listed(lists.keys(user_id, listing), queries.KEYS, rows.to_key)
 
     def insert_key(
         self,
