@@ -80,11 +80,12 @@ async def create_piece(gateway: Gateway, caller: Caller, ask: CreatePiece) -> Eq
 
 async def update_piece(gateway: Gateway, caller: Caller, ask: UpdatePiece) -> None:
     """Change a piece of equipment; also one of a permanent class."""
+    changes: dict[str, Any] = {"name": ask.name, "code": ask.code, "type": ask.type, "data": ask.data}
 
     def work(tx: Tx, stamps: Stamps) -> None:
         _require(tx.equipment(ask.class_id, ask.equipment_id), ask)
-        check(EQUIPMENT, name=ask.name, code=ask.code, type=ask.type)
-        tx.update_equipment(ask.class_id, ask.equipment_id, name=ask.name, code=ask.code, type=ask.type, data=ask.data)
+        check(EQUIPMENT, **changes)
+        tx.update_equipment(ask.class_id, ask.equipment_id, **changes)
 
     await gateway.transact(work)
 

@@ -1,6 +1,7 @@
 """Networks, as far as the caller's access goes: what is out of its scope does not exist for it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from hub.actions.caller import Caller
 from hub.actions.devices import delete_devices_of
@@ -53,7 +54,7 @@ async def create_network(gateway: Gateway, caller: Caller, ask: CreateNetwork) -
 
 async def update_network(gateway: Gateway, caller: Caller, ask: UpdateNetwork) -> None:
     """Change a network."""
-    changes = {"name": ask.name, "key": ask.key, "description": ask.description}
+    changes: dict[str, Any] = {"name": ask.name, "key": ask.key, "description": ask.description}
 
     def work(tx: Tx, stamps: Stamps) -> None:
         network = _require(tx, caller, KeyAction.MANAGE_NETWORK, ask.network_id)
