@@ -159,6 +159,9 @@ COMMAND_REQUIRED = Problem(400, "Command is required", "bad-parameter", "no comm
 COMMAND_ID_REQUIRED = Problem(400, "Command id is required", "bad-parameter", "command/update without commandId")
 COMMAND_NOT_FOUND = Problem(404, "Command with id = {id} not found", "not-found", "no such command of the device")
 
+NOTIFICATION_NOT_FOUND = Problem(
+    404, "Notification with id = {id} not found", "not-found", "no such notification of the device"
+)
 NOTIFICATION_REQUIRED = Problem(400, "Notification is required", "bad-parameter", "no notification, or no name")
 DEVICE_WITHOUT_NETWORK = Problem(
     403,
@@ -197,6 +200,35 @@ DUPLICATE_EQUIPMENT = Problem(
     "Duplicate equipment entry with code = {code} for device class with id : {id}",
     "conflict",
     "two pieces of equipment of a class share a code",
+)
+NETWORK_NOT_FOUND = Problem(404, "Network with id = {id} not found", "not-found", "absent or invisible")
+NETWORK_EXISTS = Problem(
+    403,
+    "Network cannot be created. Network with such name already exists",
+    "conflict",
+    "REST: a new network with the name of another",
+)
+CLASS_NOT_FOUND = Problem(404, "DeviceClass with id = {id} not found", "not-found", "no such device class")
+CLASS_EXISTS = Problem(
+    403,
+    "DeviceClass cannot be created. Device class with such name and version already exists",
+    "conflict",
+    "REST: a new class with name and version of another",
+)
+CLASS_PERMANENT = Problem(
+    404,
+    "Unable to update equipment on permanent device class.",
+    "not-permitted",
+    "REST: new equipment for a permanent class",
+)
+EQUIPMENT_NOT_FOUND = Problem(
+    404,
+    "Equipment with id = {id} not found for class with id {class_id}",
+    "not-found",
+    "the class has no such equipment",
+)
+ID_GIVEN = Problem(
+    400, "Invalid request parameters. Id cannot be specified.", "bad-parameter", "REST: a new row that brings its id"
 )
 VALIDATION = Problem(400, "Error! Validation failed: \n{violations}", "bad-parameter", "a length or presence rule")
 CONFLICT = Problem(
@@ -239,7 +271,6 @@ MEMBERSHIP_NOT_FOUND = Problem(
     "not-found",
     "the user is not a member of the network",
 )
-NETWORK_NOT_FOUND = Problem(404, "Network with id = {id} not found", "not-found", "no such network, or not visible")
 
 KEY_NOT_FOUND = Problem(404, "Access key not found.", "not-found", "the user has no such access key")
 KEY_TO_CHANGE_NOT_FOUND = Problem(404, "Access key not found", "not-found", "as before, when it is to be changed")
@@ -288,6 +319,12 @@ TOO_LARGE = Problem(413, "Request body too large: at most {value} bytes", "limit
 BAD_TIMESTAMP = Problem(400, "Unparseable timestamp", "bad-parameter", "REST: a time in the query is none")
 BAD_SORT_ORDER = Problem(
     400, "Unparseable sort order : {order}", "bad-parameter", "REST: sortOrder is neither ASC nor DESC"
+)
+BAD_WAIT = Problem(
+    400,
+    "waitTimeout must be from 0 to {most} seconds",
+    "bad-parameter",
+    "REST: a long poll asks to wait too long, or for less than nothing",
 )
 FOREIGN_ORIGIN = Problem(
     403, "Origin not allowed", "not-permitted", "REST: a page of another origin changes something with stored Basic"

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -23,7 +24,7 @@ from hub.rest import bodies
 from hub.rest.callers import Headers, authenticate, challenge, seconds, uses_basic
 from hub.rest.openapi import make_document
 from hub.rest.options import RestOptions
-from hub.rest.replies import Reply, in_json, refused
+from hub.rest.replies import Reply, in_json_calmly, refused
 from hub.rest.route import Media, Route
 from hub.rest.routes import Found, Routes
 from protocol.codecs import Codec
@@ -171,6 +172,7 @@ class Rest:
             return self._refuse(asked, INTERNAL.error())
 
     async def _carry_out(self, asked: Asked, receive: Receive) -> Reply:
+        epoch = self._gateway.rights.epoch
         principal = await authenticate(self._gateway, asked.headers, asked.peer)
         self._check_pace(principal, asked.peer)
         found = self.routes.find(asked.path)
@@ -180,14 +182,17 @@ class Rest:
         self._check_origin(asked, route)
         bodies.check_type(asked.headers, route)
         route.form.check_numbers(found.values, asked.query)
+        if route.check is not None:
+            route.check(self._gateway, asked.query)
         values = await self._body(asked, route, receive)
         self._permit(asked, route, principal)
         if route.form.needs_body and not values.get("given"):
             raise BAD_PARAMETER.error()
-        form = route.form.fill(values, found.values, asked.query)
-        caller = Caller(principal, peer=asked.peer, base_url=asked.base_url)
+        form = route.form.fill(values, found.values, asked.query, headers=asked.headers)
+        gone = partial(_gone, receive)
+        caller = Caller(principal, peer=asked.peer, base_url=asked.base_url, epoch=epoch, gone=gone)
         asked.ask = form if route.ask is None else route.ask(form)
-        return _shaped(route, await route.perform(self._gateway, caller, asked.ask))
+        return await _shaped(route, await route.perform(self._gateway, caller, asked.ask))
 
     def _check_pace(self, principal: Principal, peer: Peer) -> None:
         who = peer.address if principal.is_anonymous else principal.identity
@@ -242,15 +247,23 @@ class Rest:
             headers["www-authenticate"] = challenge(asked.headers)
         if error.retry_after_s is not None:
             headers["retry-after"] = seconds(error.retry_after_s)
+        if route is not None and error.problem in route.silent:
+            return Reply(error.code, headers=headers)
         bare = asked.is_bare or (route is not None and error.problem in route.bare)
         return refused(error, bare=bare, extended=asked.extended, headers=headers)
 
 
-def _shaped(route: Route, result: Any) -> Reply:
+async def _gone(receive: Receive) -> None:
+    """Return when the client has closed its connection. The body has to be read by then."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _shaped(route: Route, result: Any) -> Reply:
     if result is None and route.empty_when_none:
         return Reply(route.empty_when_none)
     if route.answers_text:
         return Reply(route.status, (result or "").encode(), "text/plain; charset=utf-8")
     if route.answer is None:
         return Reply(route.status)
-    return in_json(route.status, result if route.shape is None else route.shape(result))
+    return await in_json_calmly(route.status, result if route.shape is None else route.shape(result))
