@@ -24,6 +24,7 @@ from protocol.requests import (
     Unset,
     to_boolean,
     to_integer,
+    to_object,
     to_text,
     to_timestamp_ms,
 )
@@ -114,6 +115,22 @@ def one_of(*names: str) -> Type:
 
     known = {one.lower() for one in names}
     return Type(convert, {"type": "string", "enum": list(names)})
+
+
+def an_object(read: Callable[[Members], Any], members: Mapping[str, Type]) -> Type:
+    """An object inside a body, or null.
+
+    Args:
+        read: makes what it stands for of its members.
+        members: what they look like from outside.
+    """
+
+    def convert(value: Any, name: str) -> Any:
+        found = to_object(value, name)
+        return None if found is None else read(found)
+
+    properties = {name: type_.schema for name, type_ in members.items()}
+    return Type(convert, {"type": ["object", "null"], "properties": properties})
 
 
 def path(type_: Type, name: str = "") -> Any:
@@ -220,6 +237,15 @@ class Form:
             if name in values:
                 found[entry.attribute] = entry.type.convert(values[name], entry.name)
         return cls(**found)
+
+
+@dataclass(slots=True, kw_only=True)
+class ListForm(Form):
+    """What every list of entities takes; each has a ``sort_field`` of its own, which is looked at after the order."""
+
+    descending: bool = query(SORT_ORDER, "sortOrder", default=False)
+    take: int | None = query(COUNT)
+    skip: int | None = query(COUNT)
 
 
 def _require_number(value: str, name: str) -> None:

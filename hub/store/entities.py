@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Select,
@@ -16,12 +17,27 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal,
+    null,
     or_,
     select,
     update,
 )
 
-from hub.store import Change, Idempotency, Listing, NewKey, Provider, Where, lists, queries, rows
+from hub.store import (
+    Change,
+    Idempotency,
+    Listing,
+    NewKey,
+    Provider,
+    Where,
+    device_lists,
+    lists,
+    queries,
+    reaching,
+    rows,
+)
+from hub.store.portable import one_of
 from hub.store.schema import (
     REPEATABLE_MS,
     access_key,
@@ -55,7 +71,7 @@ from protocol.entities import (
     User,
 )
 from protocol.messages import Message
-from protocol.names import KeyType, UserRole, UserStatus
+from protocol.names import KeyType, Kind, UserRole, UserStatus
 from protocol.requests import UNSET, SaveEquipment, Unset
 
 T = TypeVar("T")
@@ -122,7 +138,7 @@ class Entities:
         return self._sql.all(queries.USERS.order_by(user.c.id), rows.to_user)
 
     def list_users(self, listing: Listing) -> list[User]:
-        return self._sql.all(lists.users(listing), rows.to_user)
+        return self._sql.listed(lists.users(listing), queries.USERS, rows.to_user)
 
     def active_administrators(self) -> int:
         active = (user.c.role == UserRole.ADMIN) & (user.c.status == UserStatus.ACTIVE)
@@ -213,7 +229,7 @@ class Entities:
         return self._sql.all(queries.NETWORKS.order_by(network.c.id), rows.to_network)
 
     def list_networks(self, listing: Listing, ids: frozenset[int] | None = None) -> list[Network]:
-        return self._sql.all(lists.networks(listing, ids), rows.to_network)
+        return self._sql.listed(lists.networks(listing, ids), queries.NETWORKS, rows.to_network)
 
     def insert_network(self, *, name: str, key: str | None = None, description: str | None = None) -> Network:
         network_id = self._sql.insert(network, name=name, key=key, description=description)
@@ -259,7 +275,7 @@ class Entities:
         return self._sql.all(queries.CLASSES.order_by(device_class.c.id), rows.to_class)
 
     def list_classes(self, listing: Listing) -> list[DeviceClass]:
-        return self._sql.all(lists.classes(listing), rows.to_class)
+        return self._sql.listed(lists.classes(listing), queries.CLASSES, rows.to_class)
 
     def insert_class(
         self,
@@ -351,10 +367,10 @@ class Entities:
         return self._sql.all(found, rows.to_device)
 
     def list_devices(self, listing: Listing, reach: Sequence[Where] | None = None) -> list[Device]:
-        found = self._sql.execute(lists.devices(listing, reach)).mappings().all()
-        shared = lists.classes_with({row["device_device_class_id"] for row in found})
-        classes = {one.id: one for one in self._sql.all(shared, rows.to_class)}
-        return [rows.to_device(row, classes[row["device_device_class_id"]]) for row in found]
+        found = lists.devices(listing)
+        if reach is not None:
+            found = found.where(reaching.within(self._sql, reach))
+        return device_lists.list_devices(self._sql, found)
 
     def device_key_matches(self, device_id: int, key: str) -> bool:
         stored = self._sql.execute(select(device.c.key).where(device.c.id == device_id)).scalar()
@@ -413,6 +429,15 @@ class Entities:
     def delete_device(self, guid: str) -> bool:
         return self._forget_devices(device.c.guid == guid) > 0
 
+    def delete_devices(self, *, network_id: int | None = None, class_id: int | None = None, limit: int) -> int:
+        asked = {device.c.network_id: network_id, device.c.device_class_id: class_id}
+        of = [column == row_id for column, row_id in asked.items() if row_id is not None]
+        ids = self._sql.column(select(device.c.id).where(or_(*of)).limit(limit))
+        # Each by its name, however many: "many of them", once for each piece, would make everybody look again.
+        self._all_changed("user", _users_of(ids))
+        self._all_changed("device", select(device.c.id, device.c.guid).where(one_of(device.c.id, ids)))
+        return self._delete_devices(ids)
+
     def equipment_states(self, device_id: int) -> list[EquipmentState]:
         of_device = device_equipment.c.device_id == device_id
         return self._sql.all(
@@ -432,14 +457,17 @@ class Entities:
 
     def _forget_devices(self, which: ColumnElement[bool]) -> int:
         """Delete devices with everything that hangs on them, except messages. Returns how many there were."""
-        chosen = select(device.c.id).where(which)
-        linked = and_(link.c.target_type == "device", link.c.target_id.in_(chosen))
-        owned = and_(link.c.owner_type == "device", link.c.owner_id.in_(chosen))
-        self._users_changed(select(link.c.owner_id).distinct().where(linked, link.c.owner_type == "user"))
+        ids = self._sql.column(select(device.c.id).where(which))
+        self._users_changed(_users_of(ids))
         self._devices_changed(which)
+        return self._delete_devices(ids)
+
+    def _delete_devices(self, ids: list[int]) -> int:
+        linked, owned = _links_of(ids)
         self._sql.write(delete(link).where(or_(linked, owned)))
-        self._sql.write(delete(retention).where(retention.c.device_id.in_(chosen)))
-        return self._sql.write(delete(device).where(which))
+        pruned = and_(retention.c.kind.in_([int(kind) for kind in Kind]), one_of(retention.c.device_id, ids))
+        self._sql.write(delete(retention).where(pruned))
+        return self._sql.write(delete(device).where(one_of(device.c.id, ids)))
 
     # --- links ---
 
@@ -473,7 +501,7 @@ class Entities:
         return self._sql.one(queries.KEYS.where(named).order_by(access_key.c.id).limit(1), rows.to_key)
 
     def list_keys(self, user_id: int, listing: Listing) -> list[AccessKey]:
-        return self._sql.all(lists.keys(user_id, listing), rows.to_key)
+        return self._sql.listed(lists.keys(user_id, listing), queries.KEYS, rows.to_key)
 
     def insert_key(
         self,
@@ -629,6 +657,16 @@ class Entities:
         chosen = select(device.c.id, device.c.guid).where(which).limit(MANY)
         self._each_or_many("device", [(row.id, row.guid) for row in self._sql.execute(chosen)])
 
+    def _all_changed(self, entity: str, rows: Select[Any]) -> None:
+        """Report a change of each row (id and guid), in one statement."""
+        found = rows.add_columns(literal(entity), literal(self._now_ms(), BigInteger()))
+        columns = [change.c.entity_id, change.c.guid, change.c.entity, change.c.time_ms]
+        made = (
+            insert(change).from_select(columns, found).returning(change.c.revision, change.c.entity_id, change.c.guid)
+        )
+        for row in self._sql.execute(made):
+            self._changes.append(Change(row.revision, entity, row.entity_id, row.guid))
+
     def _each_or_many(self, entity: str, changed: list[tuple[int, str | None]]) -> None:
         if len(changed) == MANY:
             self._changed(entity, None)
@@ -638,6 +676,18 @@ class Entities:
 
 
 _IDENTITIES = {"google": user.c.google_login, "facebook": user.c.facebook_login, "github": user.c.github_login}
+
+
+def _links_of(ids: list[int]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """The links to devices, and those that they own."""
+    linked = and_(link.c.target_type == "device", one_of(link.c.target_id, ids))
+    return linked, and_(link.c.owner_type == "device", one_of(link.c.owner_id, ids))
+
+
+def _users_of(ids: list[int]) -> Select[Any]:
+    """Who is linked to devices."""
+    linked, _ = _links_of(ids)
+    return select(link.c.owner_id, null()).distinct().where(linked, link.c.owner_type == "user")
 
 
 def _piece(class_id: int, equipment_id: int) -> ColumnElement[bool]:

@@ -1,14 +1,14 @@
-"""Lists of entities: filters, patterns, order and pages, the same on every database.
+"""Lists of entities: filters, patterns, order and pages, the same on every database. Each select here finds ids.
 
 Columns are looked up by name in the tables here, and values are parameters: no text from outside becomes SQL.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, String, Table, and_, false, literal, or_, select, true
+from sqlalchemy import BigInteger, ColumnElement, Select, String, Table, literal, select
 
-from hub.store import Listing, Where, queries
+from hub.store import Listing
 from hub.store.portable import in_code_points, matches, one_of
 from hub.store.schema import access_key, device, device_class, network, user
 
@@ -16,54 +16,43 @@ Columns = Mapping[str, ColumnElement[Any]]
 
 
 def users(listing: Listing) -> Select[Any]:
-    return _listed(queries.USERS, _columns(user), listing)
+    return _listed(select(user.c.id), _columns(user), listing)
 
 
 def networks(listing: Listing, ids: Collection[int] | None = None) -> Select[Any]:
     """Networks; with ``ids``, only those."""
-    found = _listed(queries.NETWORKS, _columns(network), listing)
+    found = _listed(select(network.c.id), _columns(network), listing)
     return found if ids is None else found.where(one_of(network.c.id, ids))
 
 
 def classes(listing: Listing) -> Select[Any]:
-    return _listed(queries.CLASSES, _columns(device_class), listing)
-
-
-def classes_with(ids: Collection[int]) -> Select[Any]:
-    """The classes that devices share."""
-    return queries.CLASSES.where(one_of(device_class.c.id, ids))
+    return _listed(select(device_class.c.id), _columns(device_class), listing)
 
 
 def keys(user_id: int, listing: Listing) -> Select[Any]:
-    return _listed(queries.KEYS.where(access_key.c.user_id == user_id), _columns(access_key), listing)
+    return _listed(select(access_key.c.id).where(access_key.c.user_id == user_id), _columns(access_key), listing)
 
 
-def devices(listing: Listing, reach: Sequence[Where] | None = None) -> Select[Any]:
-    """Devices without their classes; with ``reach``, only those that are in one of them."""
-    found = _listed(queries.BARE_DEVICES, _DEVICE_COLUMNS, listing)
-    return found if reach is None else found.where(or_(false(), *(_within(where) for where in reach)))
+def devices(listing: Listing) -> Select[Any]:
+    return _listed(select(device.c.id), _DEVICE_COLUMNS, listing)
 
 
 def _columns(table: Table) -> Columns:
     return {column.name: column for column in table.columns}
 
 
-def _of_class(name: str) -> ColumnElement[Any]:
-    column: ColumnElement[Any] = device_class.c[name]
-    return select(column).where(device_class.c.id == device.c.device_class_id).scalar_subquery()
+def _of(owner: Table, name: str) -> ColumnElement[Any]:
+    """A column of what a device belongs to."""
+    column: ColumnElement[Any] = owner.c[name]
+    return select(column).where(owner.c.id == device.c[f"{owner.name}_id"]).scalar_subquery()
 
 
 _DEVICE_COLUMNS: Columns = {
     **_columns(device),
-    "network_name": network.c.name,
-    "device_class_name": _of_class("name"),
-    "device_class_version": _of_class("version"),
+    "network_name": _of(network, "name"),
+    "device_class_name": _of(device_class, "name"),
+    "device_class_version": _of(device_class, "version"),
 }
-
-
-def _within(where: Where) -> ColumnElement[bool]:
-    asked = {device.c.network_id: where.networks, device.c.guid: where.guids, device.c.group_id: where.groups}
-    return and_(true(), *(one_of(column, values) for column, values in asked.items() if values is not None))
 
 
 # --- what every list has ----------------------------------------------------------------------------------------------

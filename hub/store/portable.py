@@ -8,7 +8,6 @@ from sqlalchemy import (
     ARRAY,
     JSON,
     BigInteger,
-    Boolean,
     ColumnElement,
     Dialect,
     String,
@@ -20,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
 
 from protocol.names import INT64_MAX
 
@@ -27,13 +27,12 @@ LONGEST = 128
 """No column that has patterns holds a longer text."""
 
 
+# Conditions have no type: SQLAlchemy would compare one that is boolean with 1, and SQLite not use its indexes.
 class _OneOf(FunctionElement[bool]):
-    type = Boolean()
     inherit_cache = True
 
 
 class _Matches(FunctionElement[bool]):
-    type = Boolean()
     inherit_cache = True
 
 
@@ -45,12 +44,20 @@ class _InCodePoints(FunctionElement[str]):
 def one_of(column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
     """Whether a column has one of these numbers or texts, however many: all of them are one parameter."""
     if isinstance(column.type, String):
-        return _one_of(column, [value for value in values if "\0" not in value], ARRAY(Text()))
-    return _one_of(column, [value for value in values if abs(value) <= INT64_MAX], ARRAY(BigInteger()))
+        known = [value for value in values if "\0" not in value]
+    else:
+        known = [value for value in values if abs(value) <= INT64_MAX]
+    return _OneOf(column, bindparam(None, known, type_=_many(column)))
 
 
-def _one_of(column: ColumnElement[Any], values: list[Any], array: ARRAY[Any]) -> ColumnElement[bool]:
-    return _OneOf(column, bindparam(None, values, type_=array.with_variant(JSON(), "sqlite")))
+def one_of_named(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """The same of numbers or texts that are given when the statement is executed, as a list under a name."""
+    return _OneOf(column, bindparam(name, type_=_many(column)))
+
+
+def _many(column: ColumnElement[Any]) -> TypeEngine[Any]:
+    array: ARRAY[Any] = ARRAY(Text()) if isinstance(column.type, String) else ARRAY(BigInteger())
+    return array.with_variant(JSON(), "sqlite")
 
 
 def matches(column: ColumnElement[Any], pattern: str) -> ColumnElement[bool]:

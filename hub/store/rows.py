@@ -86,14 +86,20 @@ def to_equipment_state(row: Row) -> EquipmentState:
 
 def to_device(row: Row, device_class: DeviceClass | None = None) -> Device:
     """A device, with this class or with the one that the row has."""
+    place = None if row["device_network_id"] is None else to_network(row)
+    return to_placed_device(row, device_class or to_class(row), place)
+
+
+def to_placed_device(row: Row, device_class: DeviceClass, place: Network | None) -> Device:
+    """A device of this class, in this network."""
     return Device(
         id=row["device_id"],
         guid=row["device_guid"],
         name=row["device_name"],
-        device_class=device_class or to_class(row),
+        device_class=device_class,
         status=row["device_status"],
         data=from_text(row["device_data"]),
-        network=None if row["device_network_id"] is None else to_network(row),
+        network=place,
         is_blocked=bool(row["device_is_blocked"]),
         has_users=bool(row["device_has_users"]),
     )
