@@ -22,6 +22,7 @@ class Action(StrEnum):
 class Operation(StrEnum):
     """Every operation of the REST API that no action of a WebSocket is; its name in the OpenAPI document."""
 
+    GET_OPENAPI = "getOpenApi"
     GET_INFO = "getInfo"
     GET_AUTH_CONFIG = "getAuthConfig"
     GET_CLUSTER_CONFIG = "getClusterConfig"

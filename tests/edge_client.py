@@ -216,13 +216,17 @@ class Wire:
                 raise EOFError(bytes(self._buffer))
             self._buffer += data
 
-    async def response(self) -> Response:
-        """The next HTTP response."""
+    async def response(self, *, to_head: bool = False) -> Response:
+        """The next HTTP response.
+
+        Args:
+            to_head: it answers a HEAD, so its body does not come whatever its length says.
+        """
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:
             await self._fill(len(self._buffer) + 1)
         first, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        length = int(headers.get("content-length", "0"))
+        length = 0 if to_head else int(headers.get("content-length", "0"))
         await self._fill(end + 4 + length)
         body = bytes(self._buffer[end + 4 : end + 4 + length])
         del self._buffer[: end + 4 + length]

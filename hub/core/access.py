@@ -307,6 +307,7 @@ RULES: dict[Action | Operation, Rule] = {
     Action.NOTIFICATION_INSERT: Rule(_ALL, KeyAction.CREATE_DEVICE_NOTIFICATION),
     Action.NOTIFICATION_SUBSCRIBE: Rule(_USERS, KeyAction.GET_DEVICE_NOTIFICATION),
     Action.NOTIFICATION_UNSUBSCRIBE: Rule(_USERS, KeyAction.GET_DEVICE_NOTIFICATION),
+    Operation.GET_OPENAPI: Rule(None),
     Operation.GET_INFO: Rule(None),
     Operation.GET_AUTH_CONFIG: Rule(None),
     Operation.GET_CLUSTER_CONFIG: Rule(None),

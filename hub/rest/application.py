@@ -21,6 +21,7 @@ from hub.core.rates import Pace
 from hub.gateway import Gateway
 from hub.rest import bodies
 from hub.rest.callers import Headers, authenticate, challenge, seconds, uses_basic
+from hub.rest.openapi import make_document
 from hub.rest.options import RestOptions
 from hub.rest.replies import Reply, in_json, refused
 from hub.rest.route import Media, Route
@@ -36,6 +37,8 @@ from protocol.errors import (
     WRONG_METHOD,
     HubError,
 )
+from protocol.forms import Form
+from protocol.names import Operation
 
 log = logging.getLogger("hub.rest")
 
@@ -97,9 +100,27 @@ class Rest:
         self._find_source = find_source
         self._options = options
         self._pace = Pace(options.requests_per_s, options.request_burst)
-        self.routes = Routes(routes)
+        self.routes = Routes([*routes, self._document_route()])
+        self._document: dict[str, Any] | None = None
         self.answered: Counter[int] = Counter()
         """How many answers there were of each status."""
+
+    def _document_route(self) -> Route:
+        return Route(
+            operation=Operation.GET_OPENAPI,
+            method="GET",
+            path="/openapi.json",
+            summary="This document",
+            perform=self._describe,
+            answer={"type": "object"},
+        )
+
+    async def _describe(self, gateway: Gateway, caller: Caller, ask: Form) -> Any:
+        if self._document is None:
+            servers = [f"{context}/rest" for context in self._options.context_paths]
+            as_devicehive = self._options.as_devicehive
+            self._document = make_document(self.routes.all, servers=servers, as_devicehive=as_devicehive)
+        return self._document
 
     def context_of(self, path: str) -> str | None:
         """The prefix under which a path is one of the REST API; None: it is not."""

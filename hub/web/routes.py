@@ -3,7 +3,7 @@
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -12,6 +12,7 @@ from hub.rest.application import Rest
 from hub.rest.options import RestOptions
 from hub.web.edge import Edge
 from hub.web.metrics import CONTENT_TYPE, registry, render
+from hub.web.pages import documentation
 from hub.web.slowest import MOST, asked_count, is_from_here, slowest
 from protocol.version import __version__
 
@@ -28,9 +29,15 @@ def make_app(edge: Edge, *, metrics: bool, worker: int = 1, rest: RestOptions = 
     """
 
     async def index(request: Request) -> Response:
-        return JSONResponse({"name": "hub", "version": __version__, "webSocketPaths": _paths(edge)})
+        if "text/html" in request.headers.get("accept", ""):
+            return RedirectResponse(docs[0])
+        about = {"name": "hub", "version": __version__, "webSocketPaths": _paths(edge)}
+        return JSONResponse(about | {"restPaths": roots, "documentationPaths": docs})
 
+    roots = [f"{context}/rest" for context in edge.context_paths]
+    docs = [f"{context}/docs" for context in edge.context_paths]
     routes = [Route("/", index), *_health(edge)]
+    routes += [route for context in edge.context_paths for route in documentation(context)]
     if metrics:
         routes += _figures(edge, worker=worker, is_private=False)
     others = Starlette(routes=routes, exception_handlers={HTTPException: _error})

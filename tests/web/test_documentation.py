@@ -1,0 +1,71 @@
+"""The API's documentation: the page, and that it needs nobody else."""
+
+import pytest
+
+from tests.examples.browser import CHROMIUM, opened_page, started_browser
+from tests.web.test_http import get
+
+
+@pytest.mark.parametrize("context", ["", "/api", "/dh"])
+@pytest.mark.parametrize(("name", "media"), [("docs", "text/html"), ("docs/docs.js", "text/javascript")])
+async def test_each_prefix_has_its_page(world, wires, context, name, media):
+    """A page of one prefix speaks of that prefix's REST root; nothing in it may come from another host."""
+    response = await get(world, wires, f"{context}/{name}")
+
+    assert (response.status, response.headers["content-type"].partition(";")[0]) == (200, media)
+    assert response.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_browser_at_the_front_page_is_shown_the_documentation(world, wires):
+    """A program gets JSON there; a person something to read."""
+    response = await get(world, wires, "/", ("Accept", "text/html,*/*"))
+
+    assert (response.status, response.headers["location"]) == (307, "/api/docs")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with started_browser(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
+
+
+@pytest.fixture
+async def page(browser):
+    async with opened_page(browser) as page:
+        yield page
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser: needs chromium or chromium-browser on the PATH")
+async def test_the_page_lists_the_operations_and_tries_one(world, page):
+    """Every operation of the document is there; one is sent with a key, and its answer is shown."""
+    await page.open(f"http://127.0.0.1:{world.hub.port}/api/docs#notificationInsert")
+    await page.shows("#notificationInsert .about", "CreateDeviceNotification")
+    document = "fetch('rest/openapi.json').then(a => a.json()).then(d => Object.values(d.paths)"
+    ids = await page.value(f"{document}.flatMap(Object.values).map(o => o.operationId))")
+    assert await page.value("[...document.querySelectorAll('details')].map(d => d.id).sort()") == sorted(ids)
+
+    await page.value("(() => { scheme.value = 'key'; scheme.dispatchEvent(new Event('change')) })()")
+    await page.types("#secret", world.secrets["dashboard"])
+    await page.types("#notificationInsert td input", "lamp")
+    await page.value("document.querySelector('#notificationInsert textarea').value = '{\"notification\": \"on\"}'")
+    await page.clicks("#notificationInsert button")
+
+    await page.shows("#notificationInsert .good", "201 Created")
+    await page.shows("#notificationInsert .about > div pre", '"deviceGuid": "lamp"')
+    assert not page.complaints
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser: needs chromium or chromium-browser on the PATH")
+async def test_operations_can_be_filtered(world, page):
+    """Some typing leaves what is meant."""
+    await page.open(f"http://127.0.0.1:{world.hub.port}/docs")
+    await page.shows("#operations", "/info")
+
+    await page.value("(() => { filter.value = 'get info'; filter.dispatchEvent(new Event('input')) })()")
+
+    shown = "[...document.querySelectorAll('details')].filter(d => d.offsetParent !== null).map(d => d.id)"
+    assert "notificationInsert" not in await page.value(shown)
+    assert "getInfo" in await page.value(shown)
