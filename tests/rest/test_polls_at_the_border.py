@@ -83,12 +83,14 @@ async def exercise(hubs: Sequence[Hub], who: Who, *, pollers: int, number: int) 
 
     runs = [asyncio.create_task(poll(one)) for one in crowd]
     await until(lambda: asyncio.sleep(0, sum(len(hub.gateway.polls) for hub in hubs) == pollers))
-    told = []
+    inserts = []
     for _ in range(number // 4):
-        # A few at a time, of several devices, so that milliseconds are shared.
-        some = [notify(chance.choice(hubs), chance.choice(DEVICES)) for _ in range(4)]
-        told += await asyncio.gather(*some)
+        # A few in a row, of several devices, each in a turn of its own: they share milliseconds and not their commits.
+        for _ in range(4):
+            inserts.append(asyncio.create_task(notify(chance.choice(hubs), chance.choice(DEVICES))))
+            await asyncio.sleep(0)
         await asyncio.sleep(chance.choice([0, 0.001, 0.01, 0.05]))
+    told = await asyncio.gather(*inserts)
     assert threading.active_count() == threads
     over.set()
     await asyncio.gather(*runs)
