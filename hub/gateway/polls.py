@@ -29,8 +29,11 @@ AT_ONCE = 32
 """How many polls are woken in one turn of the loop: an answer takes a tenth of a millisecond, and there may be
 thousands who wait for the same message."""
 
-BORDER_S = 1.0
-"""How long an answer is held back, at most, for what may still come before its end."""
+OTHERS_S = 1.0
+"""How long an answer is held back, at most, for what other workers may still commit before its end."""
+
+OWN_S = 5.0
+"""The same of this worker. An insert that takes longer is refused with 503."""
 
 PASS_AGAIN_S = 0.001
 
@@ -244,17 +247,18 @@ class Polls:
                     query = replace(query, up_to_ms=border_ms)
 
     async def pass_by(self, timestamp_ms: int) -> None:
-        """Return when nothing with this timestamp or an earlier one can come any more, on any worker; after a second
-        in any case, for then the database or the bus does not answer."""
+        """Return when nothing with this timestamp or an earlier one can come any more, on any worker; after a few
+        seconds in any case, for then the database or the bus does not answer."""
         gateway = self._gateway
-        if gateway.pass_by(timestamp_ms) and gateway.bus.alone and gateway.commits.is_idle:
-            return
-        with suppress(TimeoutError, StoreUnavailable):
-            async with asyncio.timeout(BORDER_S):
-                while not gateway.pass_by(timestamp_ms):  # noqa: ASYNC110 - it is the clock that has to move
-                    await asyncio.sleep(PASS_AGAIN_S)
-                await gateway.all_ended()
-                if not gateway.bus.alone:
+        if not (gateway.pass_by(timestamp_ms) and gateway.commits.is_idle):
+            with suppress(TimeoutError, StoreUnavailable):
+                async with asyncio.timeout(OWN_S):
+                    while not gateway.pass_by(timestamp_ms):  # noqa: ASYNC110 - it is the clock that has to move
+                        await asyncio.sleep(PASS_AGAIN_S)
+                    await gateway.all_ended()
+        if not gateway.bus.alone:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(OTHERS_S):
                     await gateway.others.pass_by(timestamp_ms)
 
 

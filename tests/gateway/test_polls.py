@@ -76,7 +76,7 @@ async def test_an_answer_waits_for_what_is_stamped_already(alone):
 
 async def test_an_answer_waits_for_a_clock_that_is_behind(alone, monkeypatch):
     """A busy device has carried timestamps as far ahead as they may go, where messages share a millisecond."""
-    monkeypatch.setattr("hub.gateway.polls.BORDER_S", WAIT_S)
+    monkeypatch.setattr("hub.gateway.polls.OWN_S", WAIT_S)
     gateway, clock = alone.hub.gateway, take_clock(alone.hub.gateway)
     gateway.pass_by(gateway.now_ms() + 9_999)
     told = [await notify(alone.hub), await notify(alone.hub)]
@@ -133,7 +133,7 @@ async def test_a_poll_is_answered_from_the_other_worker(pair):
 
 async def test_an_answer_is_held_until_the_others_have_passed_its_end(pair, monkeypatch):
     """They are asked, not waited for: a heartbeat is a second."""
-    monkeypatch.setattr("hub.gateway.polls.BORDER_S", WAIT_S)
+    monkeypatch.setattr("hub.gateway.polls.OTHERS_S", WAIT_S)
     gateway = pair.here.hub.gateway
     poll = begin(client(pair.here), ALL)
     await waiting(pair.here.hub)
@@ -169,7 +169,7 @@ async def test_a_worker_that_cannot_write_promises_nothing(pair, monkeypatch):
         patch.setattr(pair.there.hub.gateway, "all_ended", unknown)
         others._answer(1)
         await until(lambda: asyncio.sleep(0, others._answering is None))
-    monkeypatch.setattr("hub.gateway.polls.BORDER_S", WAIT_S)
+    monkeypatch.setattr("hub.gateway.polls.OTHERS_S", WAIT_S)
     told = await notify(pair.here.hub)
 
     assert ids(await client(pair.here).get(f"{ALL}?timestamp={format_ms(told.timestamp_ms - 1)}")) == [told.id]

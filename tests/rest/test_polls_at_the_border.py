@@ -17,7 +17,7 @@ from tests.gateway.cluster import clusters
 from tests.rest.conftest import WORLD
 from tests.rest.http import Client, Who, key
 from tests.rest.polling import clean, messages, notify, waiting
-from tests.waiting import until
+from tests.waiting import WAIT_S, until
 
 DEVICES = [f"device-{number}" for number in range(10)]
 FREE = {"rest_requests_per_s": 0.0, "polls_per_key": 0}
@@ -101,6 +101,13 @@ async def exercise(hubs: Sequence[Hub], who: Who, *, pollers: int, number: int) 
         assert one.got == sorted(one.got), one.guids
     for hub in hubs:
         await clean(hub)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """However slow this computer is, an answer waits until it is sure of its end."""
+    for limit in ("OWN_S", "OTHERS_S"):
+        monkeypatch.setattr(f"hub.gateway.polls.{limit}", WAIT_S)
 
 
 async def test_five_hundred_miss_nothing_and_repeat_nothing(start_site):
