@@ -311,7 +311,7 @@ async def test_many_devices_go_a_few_at_a_time(store, of):
     pieces = [await store.transact(lambda tx: tx.delete_devices(**{of: which}, limit=2)) for _ in range(4)]
 
     assert pieces == [2, 2, 1, 0]
-    assert ["door"] == [device.guid for device in await store.transact(lambda tx: tx.devices())]
+    assert [device.guid for device in await store.transact(lambda tx: tx.devices())] == ["door"]
     assert await store.transact(lambda tx: tx.equipment_states(devices[0].id)) == []
 
 
