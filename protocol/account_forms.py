@@ -99,6 +99,10 @@ class CreateUser(UserForm):
 
     needs_body: ClassVar[bool] = True
 
+    login: str | None | Unset = body(TEXT, required=True)
+    role: UserRole | None | Unset = body(one_of_numbers(UserRole), required=True)
+    status: UserStatus | None | Unset = body(one_of_numbers(UserStatus), required=True)
+
 
 @dataclass(slots=True, kw_only=True, repr=False)
 class UpdateCurrentUser(UserForm):
