@@ -16,6 +16,7 @@ from protocol.forms import (
     ListForm,
     Type,
     body,
+    camel,
     nullable,
     one_of,
     path,
@@ -23,6 +24,7 @@ from protocol.forms import (
 )
 from protocol.names import KeyAction, KeyType, UserRole, UserStatus
 from protocol.requests import UNSET, Unset, to_integer, to_text, to_timestamp_ms
+from protocol.rules import USER, check
 
 E = TypeVar("E", bound=IntEnum)
 
@@ -82,12 +84,24 @@ class UserForm(Form):
         given = {name: getattr(self, name) for name in ("google_login", "facebook_login", "github_login")}
         return {name: (login or "").strip() or None for name, login in given.items() if login is not UNSET}
 
+    def check(self, **values: Any) -> None:
+        """Let values of a user pass, by their names in the store, that keep the rules.
+
+        Raises:
+            BadRequest: with all the rules that are broken.
+        """
+        check(USER, **{camel(name): value for name, value in values.items()})
+
 
 @dataclass(slots=True, kw_only=True, repr=False)
 class CreateUser(UserForm):
     """A new user."""
 
     needs_body: ClassVar[bool] = True
+
+    login: str | None | Unset = body(TEXT, required=True)
+    role: UserRole | None | Unset = body(one_of_numbers(UserRole), required=True)
+    status: UserStatus | None | Unset = body(one_of_numbers(UserStatus), required=True)
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
@@ -231,19 +245,25 @@ class OneConfiguration(Form):
     name: str = path(TEXT_ASKED)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class PutConfiguration(OneConfiguration):
     """A row whose value is the whole body."""
 
     text: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"PutConfiguration(name={self.name!r}, …)"
 
     @property
     def value(self) -> str:
         return to_value(self.text, "value")
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class SetConfiguration(OneConfiguration):
     """A row whose value is in the query."""
 
     value: str = query(TEXT_ASKED, default="")
+
+    def __repr__(self) -> str:
+        return f"SetConfiguration(name={self.name!r}, …)"
