@@ -19,6 +19,7 @@ class User:
         linked_devices: guids of devices linked to the user directly.
         linked_groups: ids of groups linked to the user.
         password_changes: counts changes of the password; a connection that logged in before the last one ends.
+        google_login, facebook_login, github_login: who the user is for others that vouch for logins; None: nobody.
     """
 
     id: int
@@ -31,6 +32,9 @@ class User:
     linked_devices: frozenset[str] = frozenset()
     linked_groups: frozenset[int] = frozenset()
     password_changes: int = 0
+    google_login: str | None = None
+    facebook_login: str | None = None
+    github_login: str | None = None
 
     @property
     def is_admin(self) -> bool:

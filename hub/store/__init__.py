@@ -9,12 +9,13 @@ or not at all. The message log is written through the same door, in the same ord
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from protocol.entities import (
     AccessKey,
     Device,
     DeviceClass,
+    Equipment,
     EquipmentState,
     KeyPermission,
     Network,
@@ -28,6 +29,9 @@ T = TypeVar("T")
 
 REPLAY_PAGE = 1_000
 """How many messages one read of the log returns at most."""
+
+Provider = Literal["google", "facebook", "github"]
+"""Who else vouches for logins."""
 
 LOST_RANGES = 1_000
 """How many ranges of lost ids are kept."""
@@ -300,10 +304,12 @@ class Listing:
     """Which rows of one table a list shows, and in which order. Ties go by id.
 
     Attributes:
-        equal: exact values by column; None is not asked for.
+        equal: exact values by column; None is not asked for. A list of devices has three more columns:
+            ``network_name``, ``device_class_name`` and ``device_class_version``.
         like: patterns by column, as SQL's LIKE has them: ``%`` any run, ``_`` one character, everything else
             literal; the whole text, upper and lower case apart.
-        sort: a column.
+        sort: a column; text goes by its characters' numbers, and rows without a value come last, or first when
+            descending.
         take: how many at most; None: all of them.
     """
 
@@ -335,7 +341,11 @@ class Tx(Protocol):
     # Users
     def user(self, user_id: int) -> User | None: ...
     def user_by_login(self, login: str) -> User | None: ...
+    def user_by_identity(self, provider: Provider, login: str) -> User | None:
+        """The user with this login at a provider, upper and lower case the same; DELETED users are not found."""
+
     def users(self) -> list[User]: ...
+    def list_users(self, listing: Listing) -> list[User]: ...
     def active_administrators(self) -> int: ...
     def insert_user(
         self,
@@ -345,6 +355,9 @@ class Tx(Protocol):
         status: UserStatus = UserStatus.ACTIVE,
         password_hash: str | None = None,
         password_salt: str | None = None,
+        google_login: str | None = None,
+        facebook_login: str | None = None,
+        github_login: str | None = None,
         data: Any = None,
     ) -> User: ...
     def update_user(
@@ -354,6 +367,9 @@ class Tx(Protocol):
         login: str | Unset = UNSET,
         role: UserRole | Unset = UNSET,
         status: UserStatus | Unset = UNSET,
+        google_login: str | None | Unset = UNSET,
+        facebook_login: str | None | Unset = UNSET,
+        github_login: str | None | Unset = UNSET,
         data: Any = UNSET,
     ) -> None: ...
     def set_password(self, user_id: int, *, password_hash: str | None, ends_sessions: bool = True) -> None:
@@ -369,6 +385,9 @@ class Tx(Protocol):
     def network(self, network_id: int) -> Network | None: ...
     def network_by_name(self, name: str) -> Network | None: ...
     def networks(self) -> list[Network]: ...
+    def list_networks(self, listing: Listing, ids: frozenset[int] | None = None) -> list[Network]:
+        """Networks; with ``ids``, only those."""
+
     def insert_network(self, *, name: str, key: str | None = None, description: str | None = None) -> Network: ...
     def update_network(
         self,
@@ -388,7 +407,9 @@ class Tx(Protocol):
 
     # Device classes
     def device_class(self, name: str, version: str) -> DeviceClass | None: ...
+    def class_by_id(self, class_id: int) -> DeviceClass | None: ...
     def device_classes(self) -> list[DeviceClass]: ...
+    def list_classes(self, listing: Listing) -> list[DeviceClass]: ...
     def insert_class(
         self,
         *,
@@ -402,10 +423,29 @@ class Tx(Protocol):
         self,
         class_id: int,
         *,
+        name: str | Unset = UNSET,
+        version: str | Unset = UNSET,
         is_permanent: bool | Unset = UNSET,
         offline_timeout_s: int | None | Unset = UNSET,
         data: Any = UNSET,
     ) -> None: ...
+    def delete_class(self, class_id: int) -> bool:
+        """Delete a class with its equipment and its devices. Returns whether there was one."""
+
+    # Equipment; a change of it is a change of its class
+    def equipment(self, class_id: int, equipment_id: int) -> Equipment | None: ...
+    def insert_equipment(self, class_id: int, piece: SaveEquipment) -> Equipment: ...
+    def update_equipment(
+        self,
+        class_id: int,
+        equipment_id: int,
+        *,
+        name: str | Unset = UNSET,
+        code: str | Unset = UNSET,
+        type: str | Unset = UNSET,  # noqa: A002
+        data: Any = UNSET,
+    ) -> None: ...
+    def delete_equipment(self, class_id: int, equipment_id: int) -> bool: ...
     def replace_equipment(self, class_id: int, equipment: Sequence[SaveEquipment]) -> None:
         """Replace the whole set; every piece gets a new id. Codes must be distinct (the caller checks)."""
 
@@ -413,6 +453,9 @@ class Tx(Protocol):
     def device(self, guid: str) -> Device | None: ...
     def devices(self, *, after: str = "", limit: int = 1_000) -> list[Device]:
         """Devices in order of their guid, strictly after ``after``."""
+
+    def list_devices(self, listing: Listing, reach: Sequence[Where] | None = None) -> list[Device]:
+        """Devices; with ``reach``, only those that are in one of them. Who shares a class shares its object."""
 
     def device_key_matches(self, device_id: int, key: str) -> bool: ...
     def insert_device(
@@ -441,6 +484,7 @@ class Tx(Protocol):
     ) -> None: ...
     def delete_device(self, guid: str) -> bool: ...
     def equipment_states(self, device_id: int) -> list[EquipmentState]: ...
+    def equipment_state(self, device_id: int, code: str) -> EquipmentState | None: ...
     def put_equipment_state(self, device_id: int, state: EquipmentState) -> None:
         """Insert or replace the state of one piece of equipment. Leaves no Change."""
 
@@ -452,7 +496,11 @@ class Tx(Protocol):
 
     # Access keys
     def key(self, key_id: int) -> AccessKey | None: ...
+    def key_by_label(self, user_id: int, label: str) -> AccessKey | None:
+        """A user's first key with this label."""
+
     def keys(self, user_id: int | None = None) -> list[AccessKey]: ...
+    def list_keys(self, user_id: int, listing: Listing) -> list[AccessKey]: ...
     def insert_key(
         self,
         *,
@@ -484,6 +532,7 @@ class Tx(Protocol):
 
     # Configuration rows that an administrator wrote
     def configuration(self) -> dict[str, str]: ...
+    def configuration_value(self, name: str) -> str | None: ...
     def put_configuration(self, name: str, value: str) -> None: ...
     def delete_configuration(self, name: str) -> None: ...
 

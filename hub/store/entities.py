@@ -21,7 +21,19 @@ from sqlalchemy import (
     update,
 )
 
-from hub.store import Change, Idempotency, NewKey, queries, rows
+from hub.store import (
+    Change,
+    Idempotency,
+    Listing,
+    NewKey,
+    Provider,
+    Where,
+    device_lists,
+    lists,
+    queries,
+    reaching,
+    rows,
+)
 from hub.store.schema import (
     REPEATABLE_MS,
     access_key,
@@ -44,7 +56,16 @@ from hub.store.schema import (
 from hub.store.schema import equipment as equipment_table
 from hub.store.secrets import START_LENGTH, Secrets, new_key
 from hub.store.statements import Statements
-from protocol.entities import AccessKey, Device, DeviceClass, EquipmentState, KeyPermission, Network, User
+from protocol.entities import (
+    AccessKey,
+    Device,
+    DeviceClass,
+    Equipment,
+    EquipmentState,
+    KeyPermission,
+    Network,
+    User,
+)
 from protocol.messages import Message
 from protocol.names import KeyType, UserRole, UserStatus
 from protocol.requests import UNSET, SaveEquipment, Unset
@@ -102,8 +123,18 @@ class Entities:
         named = (user.c.login == login) & (user.c.status != UserStatus.DELETED)
         return self._sql.one(queries.USERS.where(named), rows.to_user)
 
+    def user_by_identity(self, provider: Provider, login: str) -> User | None:
+        column = _IDENTITIES[provider]
+        known = (func.lower(column) == func.lower(login)) & (user.c.status != UserStatus.DELETED)
+        # Only those that are alike to the letter are kept from being the same.
+        nearest = queries.USERS.where(known).order_by(column != login, user.c.id).limit(1)
+        return self._sql.one(nearest, rows.to_user)
+
     def users(self) -> list[User]:
         return self._sql.all(queries.USERS.order_by(user.c.id), rows.to_user)
+
+    def list_users(self, listing: Listing) -> list[User]:
+        return self._sql.listed(lists.users(listing), queries.USERS, rows.to_user)
 
     def active_administrators(self) -> int:
         active = (user.c.role == UserRole.ADMIN) & (user.c.status == UserStatus.ACTIVE)
@@ -117,6 +148,9 @@ class Entities:
         status: UserStatus = UserStatus.ACTIVE,
         password_hash: str | None = None,
         password_salt: str | None = None,
+        google_login: str | None = None,
+        facebook_login: str | None = None,
+        github_login: str | None = None,
         data: Any = None,
     ) -> User:
         user_id = self._sql.insert(
@@ -126,6 +160,9 @@ class Entities:
             status=int(status),
             password_hash=password_hash,
             password_salt=password_salt,
+            google_login=google_login,
+            facebook_login=facebook_login,
+            github_login=github_login,
             data=rows.to_text(data),
         )
         self._changed("user", user_id)
@@ -138,9 +175,20 @@ class Entities:
         login: str | Unset = UNSET,
         role: UserRole | Unset = UNSET,
         status: UserStatus | Unset = UNSET,
+        google_login: str | None | Unset = UNSET,
+        facebook_login: str | None | Unset = UNSET,
+        github_login: str | None | Unset = UNSET,
         data: Any = UNSET,
     ) -> None:
-        values = {"login": login, "role": role, "status": status, "data": _text(data)}
+        values = {
+            "login": login,
+            "role": role,
+            "status": status,
+            "google_login": google_login,
+            "facebook_login": facebook_login,
+            "github_login": github_login,
+            "data": _text(data),
+        }
         if self._sql.update(user, user_id, values):
             self._changed("user", user_id)
 
@@ -175,6 +223,9 @@ class Entities:
 
     def networks(self) -> list[Network]:
         return self._sql.all(queries.NETWORKS.order_by(network.c.id), rows.to_network)
+
+    def list_networks(self, listing: Listing, ids: frozenset[int] | None = None) -> list[Network]:
+        return self._sql.listed(lists.networks(listing, ids), queries.NETWORKS, rows.to_network)
 
     def insert_network(self, *, name: str, key: str | None = None, description: str | None = None) -> Network:
         network_id = self._sql.insert(network, name=name, key=key, description=description)
@@ -213,8 +264,14 @@ class Entities:
         named = (device_class.c.name == name) & (device_class.c.version == version)
         return self._sql.one(queries.CLASSES.where(named), rows.to_class)
 
+    def class_by_id(self, class_id: int) -> DeviceClass | None:
+        return self._sql.one(queries.CLASSES.where(device_class.c.id == class_id), rows.to_class)
+
     def device_classes(self) -> list[DeviceClass]:
         return self._sql.all(queries.CLASSES.order_by(device_class.c.id), rows.to_class)
+
+    def list_classes(self, listing: Listing) -> list[DeviceClass]:
+        return self._sql.listed(lists.classes(listing), queries.CLASSES, rows.to_class)
 
     def insert_class(
         self,
@@ -234,19 +291,61 @@ class Entities:
             data=rows.to_text(data),
         )
         self._changed("class", class_id)
-        return _present(self._sql.one(queries.CLASSES.where(device_class.c.id == class_id), rows.to_class))
+        return _present(self.class_by_id(class_id))
 
     def update_class(
         self,
         class_id: int,
         *,
+        name: str | Unset = UNSET,
+        version: str | Unset = UNSET,
         is_permanent: bool | Unset = UNSET,
         offline_timeout_s: int | None | Unset = UNSET,
         data: Any = UNSET,
     ) -> None:
-        values = {"is_permanent": is_permanent, "offline_timeout_s": offline_timeout_s, "data": _text(data)}
+        values = {
+            "name": name,
+            "version": version,
+            "is_permanent": is_permanent,
+            "offline_timeout_s": offline_timeout_s,
+            "data": _text(data),
+        }
         if self._sql.update(device_class, class_id, values):
             self._changed("class", class_id)
+
+    def delete_class(self, class_id: int) -> bool:
+        self._forget_devices(device.c.device_class_id == class_id)
+        return self._delete(device_class, class_id, "class")
+
+    def equipment(self, class_id: int, equipment_id: int) -> Equipment | None:
+        return self._sql.one(select(equipment_table).where(_piece(class_id, equipment_id)), rows.to_equipment)
+
+    def insert_equipment(self, class_id: int, piece: SaveEquipment) -> Equipment:
+        values = {"name": piece.name, "code": piece.code, "type": piece.type, "data": rows.to_text(piece.data)}
+        equipment_id = self._sql.insert(equipment_table, device_class_id=class_id, **values)
+        self._changed("class", class_id)
+        return _present(self.equipment(class_id, equipment_id))
+
+    def update_equipment(
+        self,
+        class_id: int,
+        equipment_id: int,
+        *,
+        name: str | Unset = UNSET,
+        code: str | Unset = UNSET,
+        type: str | Unset = UNSET,  # noqa: A002
+        data: Any = UNSET,
+    ) -> None:
+        values = {"name": name, "code": code, "type": type, "data": _text(data)}
+        is_there = self.equipment(class_id, equipment_id) is not None
+        if is_there and self._sql.update(equipment_table, equipment_id, values):
+            self._changed("class", class_id)
+
+    def delete_equipment(self, class_id: int, equipment_id: int) -> bool:
+        gone = self._sql.write(delete(equipment_table).where(_piece(class_id, equipment_id))) > 0
+        if gone:
+            self._changed("class", class_id)
+        return gone
 
     def replace_equipment(self, class_id: int, equipment: Sequence[SaveEquipment]) -> None:
         self._sql.write(delete(equipment_table).where(equipment_table.c.device_class_id == class_id))
@@ -262,6 +361,12 @@ class Entities:
     def devices(self, *, after: str = "", limit: int = 1_000) -> list[Device]:
         found = queries.DEVICES.where(device.c.guid > after).order_by(device.c.guid).limit(limit)
         return self._sql.all(found, rows.to_device)
+
+    def list_devices(self, listing: Listing, reach: Sequence[Where] | None = None) -> list[Device]:
+        found = lists.devices(listing)
+        if reach is not None:
+            found = found.where(reaching.within(self._sql, reach))
+        return device_lists.list_devices(self._sql, found)
 
     def device_key_matches(self, device_id: int, key: str) -> bool:
         stored = self._sql.execute(select(device.c.key).where(device.c.id == device_id)).scalar()
@@ -323,9 +428,12 @@ class Entities:
     def equipment_states(self, device_id: int) -> list[EquipmentState]:
         of_device = device_equipment.c.device_id == device_id
         return self._sql.all(
-            select(device_equipment).where(of_device).order_by(device_equipment.c.id),
-            lambda row: EquipmentState(row["code"], row["timestamp_ms"], rows.from_text(row["parameters"])),
+            select(device_equipment).where(of_device).order_by(device_equipment.c.id), rows.to_equipment_state
         )
+
+    def equipment_state(self, device_id: int, code: str) -> EquipmentState | None:
+        piece = (device_equipment.c.device_id == device_id) & (device_equipment.c.code == code)
+        return self._sql.one(select(device_equipment).where(piece), rows.to_equipment_state)
 
     def put_equipment_state(self, device_id: int, state: EquipmentState) -> None:
         values = {"timestamp_ms": state.timestamp_ms, "parameters": rows.to_text(state.parameters)}
@@ -371,6 +479,13 @@ class Entities:
     def keys(self, user_id: int | None = None) -> list[AccessKey]:
         found = queries.KEYS.order_by(access_key.c.id)
         return self._sql.all(found if user_id is None else found.where(access_key.c.user_id == user_id), rows.to_key)
+
+    def key_by_label(self, user_id: int, label: str) -> AccessKey | None:
+        named = (access_key.c.user_id == user_id) & (access_key.c.label == label)
+        return self._sql.one(queries.KEYS.where(named).order_by(access_key.c.id).limit(1), rows.to_key)
+
+    def list_keys(self, user_id: int, listing: Listing) -> list[AccessKey]:
+        return self._sql.listed(lists.keys(user_id, listing), queries.KEYS, rows.to_key)
 
     def insert_key(
         self,
@@ -458,6 +573,11 @@ class Entities:
         written = select(configuration.c.name, configuration.c.value).order_by(configuration.c.name)
         return {row.name: row.value for row in self._sql.execute(written)}
 
+    def configuration_value(self, name: str) -> str | None:
+        found = select(configuration.c.value).where(configuration.c.name == name)
+        value: str | None = self._sql.execute(found).scalar()
+        return value
+
     def put_configuration(self, name: str, value: str) -> None:
         version = configuration.c.entity_version + 1
         existing = update(configuration).where(configuration.c.name == name)
@@ -527,6 +647,13 @@ class Entities:
             return
         for row_id, guid in changed:
             self._changed(entity, row_id, guid)
+
+
+_IDENTITIES = {"google": user.c.google_login, "facebook": user.c.facebook_login, "github": user.c.github_login}
+
+
+def _piece(class_id: int, equipment_id: int) -> ColumnElement[bool]:
+    return and_(equipment_table.c.id == equipment_id, equipment_table.c.device_class_id == class_id)
 
 
 def _ends(owner: tuple[str, int], target: tuple[str, int]) -> dict[str, int | str]:

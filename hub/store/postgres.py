@@ -38,6 +38,7 @@ from hub.store import (
     rows,
 )
 from hub.store.postgres_connect import INDEXED, Address, connect, naming
+from hub.store.postgres_consult import PostgresConsultant
 from hub.store.postgres_lanes import Held
 from hub.store.postgres_migrate import migrate
 from hub.store.postgres_pool import Pool
@@ -94,6 +95,7 @@ class PostgresStore:
         pages = max(1, pool // 4)
         self._finders = Pool(read, size=max(1, pool - pages), wait_s=wait_s)
         self._readers = Pool(read, size=pages, wait_s=wait_s)
+        self._consultant = PostgresConsultant(secrets=secrets, now_ms=now_ms)
 
     def __repr__(self) -> str:
         return f"PostgresStore({self._address.place!r})"
@@ -110,6 +112,7 @@ class PostgresStore:
         await self._writer.close()
         for pool in (self._finders, self._readers):
             await pool.close()
+        await self._consultant.close()
 
     # --- writing ---
 
@@ -120,7 +123,7 @@ class PostgresStore:
         return await self._writer.do(lambda session: session.transact(work))
 
     async def consult(self, work: Callable[[Tx], T]) -> T:
-        return await self.transact(work)
+        return await self._readers.ask(partial(self._consultant.consult, work=work))
 
     async def _change(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         return await self._writer.do(lambda session: work(session.connection))

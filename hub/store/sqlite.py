@@ -1,8 +1,9 @@
 """The store on SQLite: nothing to install; the workers of one host may share it.
 
-Three threads. The **writer** has the only connection that writes; everything goes through it in the order in which it
+Four threads. The **writer** has the only connection that writes; everything goes through it in the order in which it
 was asked for. The **finder** answers the short questions that a connection waits for; the **reader** reads pages of the
-log, so that a long replay delays nobody's authentication.
+log, so that a long replay delays nobody's authentication; and the **consultant** reads entities, so that a long list
+delays neither.
 """
 
 import asyncio
@@ -47,6 +48,7 @@ from hub.store.schema import REVISION, access_key, user
 from hub.store.secrets import Secrets
 from hub.store.sqlite_backup import copy
 from hub.store.sqlite_connect import answering, connect_reader, snapshot
+from hub.store.sqlite_consult import SqliteConsultant
 from hub.store.sqlite_writer import SqliteWriter
 from hub.store.worker import Worker
 from protocol.entities import Device, User
@@ -111,10 +113,12 @@ class SqliteStore:
         write = partial(
             SqliteWriter.connect, path, busy_timeout_s=busy_timeout_s, secrets=secrets, now_ms=now_ms, shared=shared
         )
+        consult = partial(SqliteConsultant.connect, path, busy_timeout_s=busy_timeout_s, secrets=secrets, now_ms=now_ms)
         close = sqlite3.Connection.close
         self._writer = Worker("store-writer", acquire=write, release=SqliteWriter.close, wait_s=wait_s)
         self._finder = Worker("store-finder", acquire=read, release=close, wait_s=wait_s)
         self._reader = Worker("store-reader", acquire=read, release=close, wait_s=wait_s)
+        self._consultant = Worker("store-consultant", acquire=consult, release=SqliteConsultant.close, wait_s=wait_s)
 
     def __repr__(self) -> str:
         return f"SqliteStore({str(self._path)!r})"
@@ -126,7 +130,7 @@ class SqliteStore:
             CannotOpen: the file is missing a directory, unreadable, locked, no database, or from a newer version.
         """
         try:
-            for worker in (self._writer, self._finder, self._reader):
+            for worker in (self._writer, self._finder, self._reader, self._consultant):
                 await worker.start()
         except BaseException:
             await self.close()
@@ -134,7 +138,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         # The writer last: the last connection to go empties the write-ahead log, and only it may.
-        for worker in (self._finder, self._reader, self._writer):
+        for worker in (self._finder, self._reader, self._consultant, self._writer):
             await worker.stop()
         self._lanes.give_back()
 
@@ -147,7 +151,7 @@ class SqliteStore:
         return await self._ask(self._writer, lambda writer: writer.transact(work))
 
     async def consult(self, work: Callable[[Tx], T]) -> T:
-        return await self.transact(work)
+        return await self._ask(self._consultant, lambda consultant: consultant.consult(work))
 
     async def _change(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return await self._ask(self._writer, lambda writer: writer.change(work))
