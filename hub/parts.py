@@ -11,6 +11,9 @@ def make_policy(settings: Settings) -> Policy:
     return Policy(
         api_version=settings.api_version,
         public_url=settings.public_url,
+        bus_address=None if settings.bus_url is None else settings.bus_url.authority,
+        seeded=_seeded(settings) if settings.compat else {},
+        keys_attenuate=settings.keys_attenuate,
         durable_notifications=settings.durability == "commit",
         anonymous_registration=Registration(settings.anonymous_registration),
         network_auto_create=settings.network_auto_create,
@@ -51,6 +54,16 @@ def make_policy(settings: Settings) -> Policy:
         replay_overlap_s=settings.replay_overlap_s,
         idle_topic_s=settings.idle_topic_s,
     )
+
+
+def _seeded(settings: Settings) -> dict[str, str]:
+    """Configuration rows that DeviceHive begins with and that mean a setting of ours: they follow the setting."""
+    rows = {
+        "session.timeout": settings.session_timeout_ms,
+        "user.login.lastTimeout": settings.login_last_timeout_ms,
+        "websocket.ping.timeout": settings.websocket_ping_timeout_ms,
+    }
+    return {name: str(value) for name, value in rows.items() if value is not None}
 
 
 def make_limits(settings: Settings) -> EdgeLimits:

@@ -205,6 +205,15 @@ class Form:
         return cls(**found)
 
 
+@dataclass(slots=True, kw_only=True)
+class ListForm(Form):
+    """What every list of entities takes; each has a ``sort_field`` of its own, which is looked at after the order."""
+
+    descending: bool = query(SORT_ORDER, "sortOrder", default=False)
+    take: int | None = query(COUNT)
+    skip: int | None = query(COUNT)
+
+
 def _require_number(value: str, name: str) -> None:
     try:
         _to_query_number(value, name)

@@ -136,6 +136,16 @@ class KeyType(IntEnum):
     OAUTH = 2
 
 
+class Provider(StrEnum):
+    """Who vouches for a login, by the name that configuration rows begin with."""
+
+    GOOGLE = "google"
+    FACEBOOK = "facebook"
+    GITHUB = "github"
+    PASSWORD = "password"  # noqa: S105 - a word, not a secret
+    """Nobody else: the hub itself, by the user's password."""
+
+
 class KeyAction(StrEnum):
     """What an access key may be allowed to do."""
 

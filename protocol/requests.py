@@ -20,7 +20,8 @@ from protocol.times import parse_ms
 
 Members = Mapping[str, Any]
 
-_INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
+INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
+"""The text of a number."""
 
 
 class Unset:
@@ -36,6 +37,11 @@ class Unset:
 
 
 UNSET = Unset()
+
+
+def or_none(value: Any) -> Any:
+    """Of something new, what was not said of it is null."""
+    return None if value is UNSET else value
 
 
 # --- conversion of one member -----------------------------------------------------------------------------------------
@@ -58,7 +64,7 @@ def to_integer(value: Any, name: str, *, most: int = INT64_MAX) -> int | None:
     """An integral number, or a string with one; null is absent."""
     if value is None:
         return None
-    if isinstance(value, str) and _INTEGER.fullmatch(value):
+    if isinstance(value, str) and INTEGER.fullmatch(value):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not -most - 1 <= value <= most:
         raise bad_parameter(name)

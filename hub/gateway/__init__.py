@@ -120,6 +120,7 @@ class Gateway:
             is_stale=self.rights.is_stale,
         )
         self.configuration: dict[str, str] = {}
+        self._reading_configuration = asyncio.Lock()
         self.duties = Duties(self)
         self.logins = Logins(self)
         self.activity: dict[int, int] = {}
@@ -160,7 +161,7 @@ class Gateway:
         # Retention may have taken the newest messages, too.
         self.fan_out.newest = max(lane.last_id, *[await self.store.pruned_to(kind, None) for kind in Kind])
         self._own_newest = self.fan_out.newest
-        self.configuration = await self.store.transact(lambda tx: tx.configuration())
+        await self.read_configuration()
         self.commits.start()
         await self.rights.start()
         await self.others.start(lane)
@@ -591,10 +592,12 @@ class Gateway:
 
     def configuration_changed(self) -> None:
         """Read the rows again that an administrator wrote."""
-        self._spawn(self._read_configuration())
+        self._spawn(self.read_configuration())
 
-    async def _read_configuration(self) -> None:
-        self.configuration = await self.store.transact(lambda tx: tx.configuration())
+    async def read_configuration(self) -> None:
+        """Go by the rows that are stored now."""
+        async with self._reading_configuration:  # One after the other, else what was read first could come last.
+            self.configuration = await self.store.transact(lambda tx: tx.configuration())
 
     def setting(self, name: str, otherwise: int) -> int:
         """A number from a configuration row that an administrator stored, or else the setting's value."""

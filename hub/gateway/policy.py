@@ -1,6 +1,7 @@
 """The choices of an installation that actions depend on, as plain values."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from protocol.version import API_VERSION
@@ -19,6 +20,9 @@ class Policy:
     """What is allowed, and how strict the hub is. Each value is a setting (``HUB_…``) of the same meaning.
 
     Attributes:
+        bus_address: of the bus between workers, without credentials; None: there is none.
+        seeded: configuration rows that are as good as stored where nobody has written others, by name.
+        keys_attenuate: a key made or changed with a key gets no right that its maker lacks.
         durable_notifications: answer and push a notification only when it is committed. Commands always are.
         lifetime_enforced: whether a command's ``lifetime`` ends it.
         login_lockout_after: wrong passwords until a user is locked out; 0: never, attempts are slowed down instead.
@@ -43,6 +47,9 @@ class Policy:
 
     api_version: str = API_VERSION
     public_url: str | None = None
+    bus_address: str | None = None
+    seeded: Mapping[str, str] = field(default_factory=dict)
+    keys_attenuate: bool = True
     durable_notifications: bool = True
     anonymous_registration: Registration = Registration.NETWORK_KEY
     network_auto_create: bool = False

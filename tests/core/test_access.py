@@ -402,6 +402,34 @@ def test_no_text_breaks_the_evaluation_of_a_key(domain, origin, subnet):
     assert from_peer(permission(domains=[domain], subnets=[subnet]), "10.1.2.3", origin) in (True, False)
 
 
+# --- lists that are kept as they were sent ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["domains", "subnets", "actions", "network_ids", "device_guids"])
+def test_null_in_a_list_names_nothing(name):
+    """It neither breaks a key nor opens it."""
+    entry = permission(**{name: [None]})
+
+    assert not from_peer(entry, "10.1.2.3", "http://example.com")
+
+
+@pytest.mark.parametrize(
+    ("members", "seen"),
+    [
+        ({"device_guids": [42, None]}, True),
+        ({"device_guids": ["42"]}, True),
+        ({"device_guids": [42.0]}, False),
+        ({"network_ids": ["7", None]}, True),
+        ({"network_ids": ["seven", True, 7.5, [7]]}, False),
+    ],
+)
+def test_numbers_and_texts_of_a_list_are_taken_for_each_other(members, seen):
+    """A guid may be sent as a number and an id as text; what is neither names nothing."""
+    principal = key_principal(access_key(permission(**members)), administrator(), HERE)
+
+    assert sees(principal, SEE, ("42", 7, ())) == seen
+
+
 # --- who is asking ----------------------------------------------------------------------------------------------------
 
 
