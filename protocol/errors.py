@@ -198,6 +198,35 @@ DUPLICATE_EQUIPMENT = Problem(
     "conflict",
     "two pieces of equipment of a class share a code",
 )
+NETWORK_NOT_FOUND = Problem(404, "Network with id = {id} not found", "not-found", "absent or invisible")
+NETWORK_EXISTS = Problem(
+    403,
+    "Network cannot be created. Network with such name already exists",
+    "conflict",
+    "REST: a new network with the name of another",
+)
+CLASS_NOT_FOUND = Problem(404, "DeviceClass with id = {id} not found", "not-found", "no such device class")
+CLASS_EXISTS = Problem(
+    403,
+    "DeviceClass cannot be created. Device class with such name and version already exists",
+    "conflict",
+    "REST: a new class with name and version of another",
+)
+CLASS_PERMANENT = Problem(
+    404,
+    "Unable to update equipment on permanent device class.",
+    "not-permitted",
+    "REST: new equipment for a permanent class",
+)
+EQUIPMENT_NOT_FOUND = Problem(
+    404,
+    "Equipment with id = {id} not found for class with id {class_id}",
+    "not-found",
+    "the class has no such equipment",
+)
+ID_GIVEN = Problem(
+    400, "Invalid request parameters. Id cannot be specified.", "bad-parameter", "REST: a new row that brings its id"
+)
 VALIDATION = Problem(400, "Error! Validation failed: \n{violations}", "bad-parameter", "a length or presence rule")
 CONFLICT = Problem(
     409,

@@ -24,6 +24,7 @@ from protocol.requests import (
     Unset,
     to_boolean,
     to_integer,
+    to_object,
     to_text,
     to_timestamp_ms,
 )
@@ -113,6 +114,22 @@ def one_of(*names: str) -> Type:
 
     known = {one.lower() for one in names}
     return Type(convert, {"type": "string", "enum": list(names)})
+
+
+def an_object(read: Callable[[Members], Any], members: Mapping[str, Type]) -> Type:
+    """An object inside a body, or null.
+
+    Args:
+        read: makes what it stands for of its members.
+        members: what they look like from outside.
+    """
+
+    def convert(value: Any, name: str) -> Any:
+        found = to_object(value, name)
+        return None if found is None else read(found)
+
+    properties = {name: type_.schema for name, type_ in members.items()}
+    return Type(convert, {"type": ["object", "null"], "properties": properties})
 
 
 def path(type_: Type, name: str = "") -> Any:

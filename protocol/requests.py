@@ -437,12 +437,13 @@ class SaveDevice:
     """``device/save``, and REST's registration. UNSET: leave as it is. None: set to null, where that is allowed.
 
     Attributes:
+        device_key: UNSET: there is no place for one beside the device, so nobody has to give one there.
         given: whether there was a ``device`` object at all.
         equipment: the legacy place beside ``device``; used only when the class brings none of its own.
     """
 
     device_guid: str | None
-    device_key: str | None
+    device_key: str | None | Unset
     given: bool
     key: str | None | Unset = UNSET
     name: str | None | Unset = UNSET

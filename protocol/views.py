@@ -1,6 +1,6 @@
 """Views: which members of an entity an answer shows. One table makes the answer and describes it in OpenAPI."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 from protocol.forms import Schema, nullable
@@ -57,6 +57,11 @@ def listed(view: View[Any]) -> Schema:
     return {"type": "array", "items": reference(view)}
 
 
+def each(view: View[T]) -> Callable[[Iterable[T]], list[dict[str, Any]]]:
+    """A view of several."""
+    return lambda several: [view(of) for of in several]
+
+
 def reference(view: View[Any]) -> Schema:
     """The schema of a view, by its name in the document."""
     return {"$ref": f"#/components/schemas/{view.name}", "x-view": view}
@@ -79,6 +84,7 @@ __all__ = [
     "STRING",
     "TIME",
     "View",
+    "each",
     "listed",
     "nullable",
     "or_null",

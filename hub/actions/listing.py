@@ -1,9 +1,10 @@
-"""From what a caller asks to what the store is asked for."""
+"""From what a caller asks and may see to what the store is asked for."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from hub.store import Listing
+from hub.core.access import EVERYTHING, Clauses
+from hub.store import Listing, Where
 from protocol.forms import ListForm
 
 
@@ -22,3 +23,17 @@ def listing(ask: ListForm, *, sort: str | None, equal: Mapping[str, Any] = {}, l
         skip=ask.skip or 0,
         take=ask.take,
     )
+
+
+def within(clauses: Clauses, *, network_id: int | None = None) -> list[Where] | None:
+    """The devices that these clauses admit; None: every device.
+
+    Args:
+        network_id: of them only those in this network.
+    """
+    if network_id is not None:
+        narrowed = (clause.narrowed(networks=(network_id,)) for clause in clauses)
+        clauses = tuple(clause for clause in narrowed if clause is not None)
+    if EVERYTHING in clauses:
+        return None
+    return [Where(clause.networks, clause.guids, clause.groups) for clause in clauses]

@@ -214,7 +214,9 @@ def every_device(tx: "Tx") -> Iterator["Device"]:
 
 def view(device: "Device") -> dict[str, Any]:
     """A device as ``--json`` prints it: the wire's view without secrets."""
-    return device.view_for_device()
+    from protocol.device_views import DEVICE_FOR_DEVICE
+
+    return DEVICE_FOR_DEVICE(device)
 
 
 def plain_code(state: "EquipmentState") -> str:

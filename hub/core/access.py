@@ -188,6 +188,16 @@ def device_principal(device: Device) -> Principal:
     return Principal(Role.DEVICE, Access(dict.fromkeys(KeyAction, itself)), device=device)
 
 
+def scopes_of_both(principal: Principal, one: KeyAction, other: KeyAction, peer: Peer) -> Clauses:
+    """Which devices a principal reaches for two actions at once. Of a key, one permission has to allow both: what
+    several of them allow apart does not add up."""
+    key, owner = principal.key, principal.user
+    if key is None or owner is None:
+        return principal.access.scopes(other) if principal.access.allows(one) else ()
+    both = [entry for entry in key.permissions if all(applies(entry, action, owner, peer) for action in (one, other))]
+    return _narrow(reach(owner), both)
+
+
 def reach(user: User) -> Clauses:
     """Which devices a user sees in person."""
     if user.is_admin:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Select,
@@ -16,6 +17,8 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal,
+    null,
     or_,
     select,
     update,
@@ -34,6 +37,7 @@ from hub.store import (
     reaching,
     rows,
 )
+from hub.store.portable import one_of
 from hub.store.schema import (
     REPEATABLE_MS,
     access_key,
@@ -67,7 +71,7 @@ from protocol.entities import (
     User,
 )
 from protocol.messages import Message
-from protocol.names import KeyType, UserRole, UserStatus
+from protocol.names import KeyType, Kind, UserRole, UserStatus
 from protocol.requests import UNSET, SaveEquipment, Unset
 
 T = TypeVar("T")
@@ -425,6 +429,15 @@ class Entities:
     def delete_device(self, guid: str) -> bool:
         return self._forget_devices(device.c.guid == guid) > 0
 
+    def delete_devices(self, *, network_id: int | None = None, class_id: int | None = None, limit: int) -> int:
+        asked = {device.c.network_id: network_id, device.c.device_class_id: class_id}
+        of = [column == row_id for column, row_id in asked.items() if row_id is not None]
+        ids = self._sql.column(select(device.c.id).where(or_(*of)).limit(limit))
+        # Each by its name, however many: "many of them", once for each piece, would make everybody look again.
+        self._all_changed("user", _users_of(ids))
+        self._all_changed("device", select(device.c.id, device.c.guid).where(one_of(device.c.id, ids)))
+        return self._delete_devices(ids)
+
     def equipment_states(self, device_id: int) -> list[EquipmentState]:
         of_device = device_equipment.c.device_id == device_id
         return self._sql.all(
@@ -444,14 +457,17 @@ class Entities:
 
     def _forget_devices(self, which: ColumnElement[bool]) -> int:
         """Delete devices with everything that hangs on them, except messages. Returns how many there were."""
-        chosen = select(device.c.id).where(which)
-        linked = and_(link.c.target_type == "device", link.c.target_id.in_(chosen))
-        owned = and_(link.c.owner_type == "device", link.c.owner_id.in_(chosen))
-        self._users_changed(select(link.c.owner_id).distinct().where(linked, link.c.owner_type == "user"))
+        ids = self._sql.column(select(device.c.id).where(which))
+        self._users_changed(_users_of(ids))
         self._devices_changed(which)
+        return self._delete_devices(ids)
+
+    def _delete_devices(self, ids: list[int]) -> int:
+        linked, owned = _links_of(ids)
         self._sql.write(delete(link).where(or_(linked, owned)))
-        self._sql.write(delete(retention).where(retention.c.device_id.in_(chosen)))
-        return self._sql.write(delete(device).where(which))
+        pruned = and_(retention.c.kind.in_([int(kind) for kind in Kind]), one_of(retention.c.device_id, ids))
+        self._sql.write(delete(retention).where(pruned))
+        return self._sql.write(delete(device).where(one_of(device.c.id, ids)))
 
     # --- links ---
 
@@ -641,6 +657,16 @@ class Entities:
         chosen = select(device.c.id, device.c.guid).where(which).limit(MANY)
         self._each_or_many("device", [(row.id, row.guid) for row in self._sql.execute(chosen)])
 
+    def _all_changed(self, entity: str, rows: Select[Any]) -> None:
+        """Report a change of each row (id and guid), in one statement."""
+        found = rows.add_columns(literal(entity), literal(self._now_ms(), BigInteger()))
+        columns = [change.c.entity_id, change.c.guid, change.c.entity, change.c.time_ms]
+        made = (
+            insert(change).from_select(columns, found).returning(change.c.revision, change.c.entity_id, change.c.guid)
+        )
+        for row in self._sql.execute(made):
+            self._changes.append(Change(row.revision, entity, row.entity_id, row.guid))
+
     def _each_or_many(self, entity: str, changed: list[tuple[int, str | None]]) -> None:
         if len(changed) == MANY:
             self._changed(entity, None)
@@ -650,6 +676,18 @@ class Entities:
 
 
 _IDENTITIES = {"google": user.c.google_login, "facebook": user.c.facebook_login, "github": user.c.github_login}
+
+
+def _links_of(ids: list[int]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """The links to devices, and those that they own."""
+    linked = and_(link.c.target_type == "device", one_of(link.c.target_id, ids))
+    return linked, and_(link.c.owner_type == "device", one_of(link.c.owner_id, ids))
+
+
+def _users_of(ids: list[int]) -> Select[Any]:
+    """Who is linked to devices."""
+    linked, _ = _links_of(ids)
+    return select(link.c.owner_id, null()).distinct().where(linked, link.c.owner_type == "user")
 
 
 def _piece(class_id: int, equipment_id: int) -> ColumnElement[bool]:
