@@ -159,6 +159,9 @@ COMMAND_REQUIRED = Problem(400, "Command is required", "bad-parameter", "no comm
 COMMAND_ID_REQUIRED = Problem(400, "Command id is required", "bad-parameter", "command/update without commandId")
 COMMAND_NOT_FOUND = Problem(404, "Command with id = {id} not found", "not-found", "no such command of the device")
 
+NOTIFICATION_NOT_FOUND = Problem(
+    404, "Notification with id = {id} not found", "not-found", "no such notification of the device"
+)
 NOTIFICATION_REQUIRED = Problem(400, "Notification is required", "bad-parameter", "no notification, or no name")
 DEVICE_WITHOUT_NETWORK = Problem(
     403,
@@ -317,6 +320,12 @@ TOO_LARGE = Problem(413, "Request body too large: at most {value} bytes", "limit
 BAD_TIMESTAMP = Problem(400, "Unparseable timestamp", "bad-parameter", "REST: a time in the query is none")
 BAD_SORT_ORDER = Problem(
     400, "Unparseable sort order : {order}", "bad-parameter", "REST: sortOrder is neither ASC nor DESC"
+)
+BAD_WAIT = Problem(
+    400,
+    "waitTimeout must be from 0 to {most} seconds",
+    "bad-parameter",
+    "REST: a long poll asks to wait too long, or for less than nothing",
 )
 FOREIGN_ORIGIN = Problem(
     403, "Origin not allowed", "not-permitted", "REST: a page of another origin changes something with stored Basic"

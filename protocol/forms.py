@@ -37,6 +37,7 @@ class Place(StrEnum):
 
     PATH = "path"
     QUERY = "query"
+    HEADER = "header"
     BODY = "body"
 
 
@@ -142,6 +143,11 @@ def query(type_: Type, name: str = "", *, default: Any = None) -> Any:
     return field(default=default, metadata={"place": Place.QUERY, "type": type_, "name": name})
 
 
+def header(type_: Type, name: str, *, default: Any = None) -> Any:
+    """A field from a header; absent, it has its default."""
+    return field(default=default, metadata={"place": Place.HEADER, "type": type_, "name": name})
+
+
 def body(type_: Type, name: str = "", *, default: Any = UNSET, required: bool = False) -> Any:
     """A field from the body; absent, it has its default.
 
@@ -184,9 +190,10 @@ class Form:
         Raises:
             NotFound: as if there were no such path.
         """
+        places = {Place.PATH: path_values, Place.QUERY: query_values}
         for entry in entries(cls):
-            values = path_values if entry.place is Place.PATH else query_values
-            if entry.place is not Place.BODY and entry.type.is_number and entry.name in values:
+            values = places.get(entry.place, {})
+            if entry.type.is_number and entry.name in values:
                 _require_number(values[entry.name], entry.name)
 
     @classmethod
@@ -207,18 +214,28 @@ class Form:
 
     @classmethod
     def fill(
-        cls, body_values: Mapping[str, Any], path_values: Mapping[str, str], query_values: Mapping[str, str]
+        cls,
+        body_values: Mapping[str, Any],
+        path_values: Mapping[str, str],
+        query_values: Mapping[str, str],
+        *,
+        headers: Mapping[str, str] = {},
     ) -> Self:
         """Convert the rest, and make the form.
 
+        Args:
+            headers: by name in lower case.
+
         Raises:
-            BadRequest: a value of the query is wrong; ``detail`` names it.
+            BadRequest: a value of the query or of a header is wrong; ``detail`` names it.
         """
         found = dict(body_values)
+        places = {Place.PATH: path_values, Place.QUERY: query_values, Place.HEADER: headers}
         for entry in entries(cls):
-            values = path_values if entry.place is Place.PATH else query_values
-            if entry.place is not Place.BODY and entry.name in values:
-                found[entry.attribute] = entry.type.convert(values[entry.name], entry.name)
+            values, name = places.get(entry.place, {}), entry.name
+            name = name.lower() if entry.place is Place.HEADER else name
+            if name in values:
+                found[entry.attribute] = entry.type.convert(values[name], entry.name)
         return cls(**found)
 
 

@@ -489,10 +489,15 @@ def _nested(members: Members, member: str, read: Callable[[Members], Any]) -> An
 
 
 def to_idempotency_key(members: Members) -> str | None:
-    """``idempotencyKey``: 1 to 64 characters, or absent."""
-    key = to_text(members.get("idempotencyKey"), "idempotencyKey")
+    """``idempotencyKey`` of a message; null is absent."""
+    return checked_idempotency_key(members.get("idempotencyKey"), "idempotencyKey")
+
+
+def checked_idempotency_key(value: Any, name: str) -> str | None:
+    """1 to 64 characters; null is absent."""
+    key = to_text(value, name)
     if key is not None and not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX:
-        raise bad_parameter("idempotencyKey")
+        raise bad_parameter(name)
     return key
 
 

@@ -66,6 +66,7 @@ class Commits:
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
+        self._passing: deque[tuple[int, asyncio.Future[None]]] = deque()
         self.bytes = 0
         """What the writes that wait or are being written take in memory, about."""
         self.batches = 0
@@ -76,6 +77,11 @@ class Commits:
     def doubtful(self) -> bool:
         """Whether it is not known of the last batch that has ended if it is in the log."""
         return self._failed
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was ever submitted is in the log."""
+        return not (self._writing or self._waiting or self._failed)
 
     @property
     def alive(self) -> bool:
@@ -142,6 +148,13 @@ class Commits:
         commit = self.submit(write, then)
         self._answered.add(write.message.id)
         return commit
+
+    async def passed(self) -> None:
+        """Return when all that was submitted until now has ended, well or not, and what follows from it is done."""
+        if self._writing or self._waiting:
+            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._passing.append((self.writes + len(self._writing) + len(self._waiting), ended))
+            await ended
 
     async def _run(self) -> None:
         while True:
@@ -224,6 +237,10 @@ class Commits:
             self._settled()
         except Exception:
             log.exception("the end of a turn failed")
+        while self._passing and self._passing[0][0] <= self.writes:
+            ended = self._passing.popleft()[1]
+            if not ended.done():
+                ended.set_result(None)
 
 
 def _ids(batch: list[Waiting]) -> Iterable[int]:

@@ -42,6 +42,9 @@ class Policy:
         idle_topic_s: for how long the others are still listened to for what no socket needs any more.
         replay_overlap_s: how far behind its cursor a replay begins, for the messages of other workers that were
             committed or heard late; further, where this has taken longer within the last hour.
+        poll_wait_s, poll_wait_most_s: how long a long poll waits that does not say, and how long it may ask for.
+        polls, polls_per_key: long polls under way, in all and of one key, user or device; 0 per key: no limit.
+        messages_per_list: messages that one list shows at most; 0: no limit.
         retention_*_s: seconds that a message is kept; retention_rows: how many of a kind per device.
     """
 
@@ -84,6 +87,11 @@ class Policy:
     pending_write_bytes: int = 67_108_864
     open_commands: int = 10_000
     equipment: int = 256
+    poll_wait_s: int = 30
+    poll_wait_most_s: int = 60
+    polls: int = 2_000
+    polls_per_key: int = 4
+    messages_per_list: int = 1_000
     heartbeat_s: float = 1.0
     lease_s: float = 10.0
     bus_poll_s: float = 1.0

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -171,6 +172,7 @@ class Rest:
             return self._refuse(asked, INTERNAL.error())
 
     async def _carry_out(self, asked: Asked, receive: Receive) -> Reply:
+        epoch = self._gateway.rights.epoch
         principal = await authenticate(self._gateway, asked.headers, asked.peer)
         self._check_pace(principal, asked.peer)
         found = self.routes.find(asked.path)
@@ -180,12 +182,15 @@ class Rest:
         self._check_origin(asked, route)
         bodies.check_type(asked.headers, route)
         route.form.check_numbers(found.values, asked.query)
+        if route.check is not None:
+            route.check(self._gateway, asked.query)
         values = await self._body(asked, route, receive)
         self._permit(asked, route, principal)
         if route.form.needs_body and not values.get("given"):
             raise BAD_PARAMETER.error()
-        form = route.form.fill(values, found.values, asked.query)
-        caller = Caller(principal, peer=asked.peer, base_url=asked.base_url)
+        form = route.form.fill(values, found.values, asked.query, headers=asked.headers)
+        gone = partial(_gone, receive)
+        caller = Caller(principal, peer=asked.peer, base_url=asked.base_url, epoch=epoch, gone=gone)
         asked.ask = form if route.ask is None else route.ask(form)
         return _shaped(route, await route.perform(self._gateway, caller, asked.ask))
 
@@ -242,8 +247,16 @@ class Rest:
             headers["www-authenticate"] = challenge(asked.headers)
         if error.retry_after_s is not None:
             headers["retry-after"] = seconds(error.retry_after_s)
+        if route is not None and error.problem in route.silent:
+            return Reply(error.code, headers=headers)
         bare = asked.is_bare or (route is not None and error.problem in route.bare)
         return refused(error, bare=bare, extended=asked.extended, headers=headers)
+
+
+async def _gone(receive: Receive) -> None:
+    """Return when the client has closed its connection. The body has to be read by then."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _shaped(route: Route, result: Any) -> Reply:

@@ -6,8 +6,9 @@ thread, so that everything an action changes (entities, messages, the trace for 
 or not at all. The message log is written through the same door, in the same order.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -21,7 +22,7 @@ from protocol.entities import (
     Network,
     User,
 )
-from protocol.messages import Command, CommandPatch, Message
+from protocol.messages import Command, CommandPatch, Message, Notification
 from protocol.names import KeyType, Kind, UserRole, UserStatus
 from protocol.requests import UNSET, SaveEquipment, Unset
 
@@ -32,6 +33,9 @@ REPLAY_PAGE = 1_000
 
 Provider = Literal["google", "facebook", "github"]
 """Who else vouches for logins."""
+
+SPREAD_MS = 60_000
+"""Timestamps rise with the ids, but for this much: ``AHEAD_MS``, and clocks of workers that do not agree."""
 
 LOST_RANGES = 1_000
 """How many ranges of lost ids are kept."""
@@ -114,7 +118,9 @@ class LogQuery:
     Attributes:
         after: ids greater than this.
         newer_than_ms: timestamps greater than this, in milliseconds; None: any.
-        at_ms: instead, timestamps of exactly this millisecond.
+        up_to_ms: timestamps of at most this; None: any.
+        spread_ms: how far a timestamp may be below that of a message with a lower id. Where ``up_to_ms`` is passed by
+            more, reading ends.
         reach: None: every device.
         names: None: every name.
         pending_at_ms: of commands, only those not updated and not expired at this time; None: all.
@@ -125,7 +131,8 @@ class LogQuery:
     kind: Kind
     after: int = 0
     newer_than_ms: int | None = None
-    at_ms: int | None = None
+    up_to_ms: int | None = None
+    spread_ms: int = SPREAD_MS
     reach: Reach | None = None
     names: frozenset[str] | None = None
     pending_at_ms: int | None = None
@@ -154,6 +161,61 @@ class Page:
     messages: list[Logged]
     read_to: int
     complete: bool
+
+
+class Order(StrEnum):
+    """By what a list of messages is sorted."""
+
+    TIME = "timestamp"
+    NAME = "name"
+    STATUS = "status"
+
+
+@dataclass(slots=True, frozen=True)
+class HistoryQuery:
+    """Which messages of one device a list shows, also those that are answered or expired.
+
+    Attributes:
+        since_ms, until_ms: timestamps from this one to that one, both included; None: any.
+        name, status: exactly; None is not asked for. Only commands have a status.
+        order: ``TIME`` goes by the ids, which rise with the timestamps: which messages are on a page is decided by
+            them, and the page itself is sorted by time. Text goes by its characters' numbers; what has none comes last,
+            or first when descending; of equals the newest come first.
+        take: how many at most; None: all of them.
+    """
+
+    kind: Kind
+    device_id: int
+    since_ms: int | None = None
+    until_ms: int | None = None
+    name: str | None = None
+    status: str | None = None
+    order: Order = Order.TIME
+    descending: bool = True
+    skip: int = 0
+    take: int | None = 100
+
+    def sorted(self, messages: Iterable[Message]) -> list[Message]:
+        """These messages in the order that was asked for."""
+        newest_first = sorted(messages, key=_time, reverse=self.descending or self.order is not Order.TIME)
+        if self.order is Order.TIME:
+            return newest_first
+        find = _TEXTS[self.order]
+        return sorted(newest_first, key=lambda one: _last_if_none(find(one)), reverse=self.descending)
+
+
+def _time(message: Message) -> tuple[int, int]:
+    return message.timestamp_ms, message.id
+
+
+_TEXTS: dict[Order, Callable[[Any], str | None]] = {
+    Order.NAME: lambda message: message.name,
+    Order.STATUS: lambda message: message.status,
+}
+
+
+def _last_if_none(text: str | None) -> tuple[bool, str]:
+    return text is None, text or ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -623,7 +685,12 @@ class Store(Protocol):
 
     # The log
     async def read(self, query: LogQuery) -> Page: ...
+    async def history(self, query: HistoryQuery) -> list[Message]:
+        """A list of a device's messages; none where the device is gone. One read, of as many rows as the device has."""
+        ...
+
     async def command(self, device_id: int, command_id: int) -> Command | None: ...
+    async def notification(self, device_id: int, notification_id: int) -> Notification | None: ...
     async def read_updates(
         self, *, after: int, beyond: tuple[int, ...] | None = None, limit: int = REPLAY_PAGE
     ) -> UpdatePage:

@@ -18,6 +18,7 @@ from hub.store import (
     Change,
     Changes,
     DeviceRecord,
+    HistoryQuery,
     KeyRecord,
     Lane,
     LoginRecord,
@@ -31,6 +32,7 @@ from hub.store import (
     UpdatePage,
     Write,
     postgres_devices,
+    postgres_history,
     postgres_lanes,
     postgres_prune,
     postgres_read,
@@ -47,7 +49,7 @@ from hub.store.postgres_writer import PostgresWriter
 from hub.store.schema import REVISION
 from hub.store.secrets import Secrets
 from protocol.entities import Device, User
-from protocol.messages import Command
+from protocol.messages import Command, Message, Notification
 from protocol.names import Kind, UserStatus
 
 T = TypeVar("T")
@@ -167,8 +169,15 @@ class PostgresStore:
     async def read(self, query: LogQuery) -> Page:
         return await self._readers.ask(partial(postgres_read.read_page, query=query))
 
+    async def history(self, query: HistoryQuery) -> list[Message]:
+        return await self._readers.ask(partial(postgres_history.read_history, query=query))
+
     async def command(self, device_id: int, command_id: int) -> Command | None:
         find = partial(postgres_read.find_command, device_id=device_id, command_id=command_id)
+        return await self._finders.ask(find)
+
+    async def notification(self, device_id: int, notification_id: int) -> Notification | None:
+        find = partial(postgres_read.find_notification, device_id=device_id, notification_id=notification_id)
         return await self._finders.ask(find)
 
     async def read_updates(

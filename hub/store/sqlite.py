@@ -24,6 +24,7 @@ from hub.store import (
     Change,
     Changes,
     DeviceRecord,
+    HistoryQuery,
     KeyRecord,
     Lane,
     LoginRecord,
@@ -39,6 +40,7 @@ from hub.store import (
     queries,
     rows,
     sqlite_devices,
+    sqlite_history,
     sqlite_lanes,
     sqlite_prune,
     sqlite_read,
@@ -52,7 +54,7 @@ from hub.store.sqlite_consult import SqliteConsultant
 from hub.store.sqlite_writer import SqliteWriter
 from hub.store.worker import Worker
 from protocol.entities import Device, User
-from protocol.messages import Command
+from protocol.messages import Command, Message, Notification
 from protocol.names import Kind, UserStatus
 
 R = TypeVar("R")
@@ -202,9 +204,17 @@ class SqliteStore:
     async def read(self, query: LogQuery) -> Page:
         return await self._ask(self._reader, lambda connection: sqlite_read.read_page(connection, query))
 
+    async def history(self, query: HistoryQuery) -> list[Message]:
+        return await self._ask(self._reader, lambda connection: sqlite_history.read_history(connection, query))
+
     async def command(self, device_id: int, command_id: int) -> Command | None:
         return await self._ask(
             self._finder, lambda connection: sqlite_read.find_command(connection, device_id, command_id)
+        )
+
+    async def notification(self, device_id: int, notification_id: int) -> Notification | None:
+        return await self._ask(
+            self._finder, lambda connection: sqlite_read.find_notification(connection, device_id, notification_id)
         )
 
     async def read_updates(
