@@ -135,7 +135,10 @@ class Rest:
         asked = self._read_head(scope)
         reply = await self._answer(asked, receive)
         self.answered[reply.status] += 1
-        head = asked.method == "HEAD"
+        head = scope["method"] == "HEAD"
+        if asked.method == "HEAD" and not head:
+            # Asked for by a POST, whose answer has as many bytes as its length says.
+            reply.body = b""
         headers = reply.raw_headers(with_credentials=self._options.as_devicehive)
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if head else reply.body})
@@ -199,7 +202,6 @@ class Rest:
         wait_s = self._pace.take(who, asyncio.get_running_loop().time())
         if wait_s:
             value = self._options.requests_per_s
-            self._gateway.tally["rest-requests-per-s"] += 1
             raise TOO_MANY.error(
                 value=f"{value:g}",
                 what="requests per second",
