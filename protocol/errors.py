@@ -271,7 +271,6 @@ MEMBERSHIP_NOT_FOUND = Problem(
     "not-found",
     "the user is not a member of the network",
 )
-NETWORK_NOT_FOUND = Problem(404, "Network with id = {id} not found", "not-found", "no such network, or not visible")
 
 KEY_NOT_FOUND = Problem(404, "Access key not found.", "not-found", "the user has no such access key")
 KEY_TO_CHANGE_NOT_FOUND = Problem(404, "Access key not found", "not-found", "as before, when it is to be changed")
