@@ -658,7 +658,11 @@ class Store(Protocol):
         ...
 
     async def consult(self, work: Callable[[Tx], T]) -> T:
-        """Read entities in one consistent state, beside whatever is being written; ``work`` must not write."""
+        """Read entities in one consistent state, beside whatever is being written; raises what ``work`` raises.
+
+        Raises:
+            MayOnlyRead: ``work`` has tried to write.
+        """
         ...
 
     # Looking up; each is one indexed read

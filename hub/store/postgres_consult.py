@@ -50,13 +50,15 @@ class PostgresConsultant:
 
     async def close(self) -> None:
         """Let go of connections, which are closed already."""
-        for wrapped in self._wrapped.values():
-            await wrapped.close()
-        self._wrapped.clear()
+        await self._forget_closed()
 
     async def _wrap(self, connection: Connection) -> AsyncConnection:
         if connection not in self._wrapped:
-            for gone in [known for known in self._wrapped if known.is_closed()]:
-                await self._wrapped.pop(gone).close()
+            await self._forget_closed()
             self._wrapped[connection] = await wrap(connection)
         return self._wrapped[connection]
+
+    async def _forget_closed(self) -> None:
+        gone = [connection for connection in self._wrapped if connection.is_closed()]
+        for wrapped in [self._wrapped.pop(connection) for connection in gone]:
+            await wrapped.close()

@@ -105,6 +105,19 @@ async def test_keys_are_listed_by_owner(store, alice):
     assert [mine.key, his.key] == await store.transact(lambda tx: tx.keys())
 
 
+async def test_a_key_is_found_by_its_label(store, alice):
+    """Of a user's keys with the same label, the first."""
+    bob = await add_user(store, "bob")
+    await add_key(store, bob, "a key")
+    mine = [await add_key(store, alice, label) for label in ("a key", "a key", "another")]
+
+    found = await store.transact(
+        lambda tx: [tx.key_by_label(alice.id, label) for label in ("a key", "another", "A key")]
+    )
+
+    assert found == [mine[0].key, mine[2].key, None]
+
+
 async def test_expired_keys_are_deleted_and_leave_a_trace(store, alice):
     """However many there are; those without an end stay."""
     for _ in range(3):
