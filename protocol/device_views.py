@@ -12,6 +12,7 @@ from protocol.views import (
     JSON_VALUE,
     STRING,
     TIME,
+    Many,
     View,
     listed,
     nullable,
@@ -104,7 +105,7 @@ NETWORK_WITH_DEVICES: View[tuple[Network, Sequence[Device]]] = View(
     "NetworkWithDevices",
     {
         **{name: (schema, _of_first(find)) for name, (schema, find) in NETWORK.members.items()},
-        "devices": (listed(DEVICE_IN_NETWORK), lambda pair: [DEVICE_IN_NETWORK(device) for device in pair[1]]),
+        "devices": (listed(DEVICE_IN_NETWORK), lambda pair: Many(DEVICE_IN_NETWORK, pair[1])),
     },
 )
 """A network, with those of its devices that its reader may see."""

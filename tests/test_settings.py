@@ -413,6 +413,20 @@ def test_another_program_gets_an_address_without_passwords():
     assert Url("postgres://hub:x@db/hub?password=x").without_passwords() == "postgres://hub@db/hub"
 
 
+@pytest.mark.parametrize(
+    ("url", "authority"),
+    [
+        ("redis://hub:geheim@bus:6379/1?password=geheim", "bus:6379"),
+        ("redis://bus", "bus"),
+        ("rediss://[fd00::1]:7000", "[fd00::1]:7000"),
+        ("unix:///run/redis.sock", None),
+    ],
+)
+def test_everybody_may_know_host_and_port(url, authority):
+    """And nothing else of an address."""
+    assert Url(url).authority == authority
+
+
 def test_a_mistake_in_an_address_shows_no_password(tmp_path):
     """Neither of its own nor of another setting's line."""
     told = problems(tmp_path, {"HUB_DATABASE_URL": "postgres://hub:geheim@db", "HUB_BUS_URL": "redis://:geheim@x:port"})

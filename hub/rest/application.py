@@ -24,7 +24,7 @@ from hub.rest import bodies
 from hub.rest.callers import Headers, authenticate, challenge, seconds, uses_basic
 from hub.rest.openapi import make_document
 from hub.rest.options import RestOptions
-from hub.rest.replies import Reply, in_json, refused
+from hub.rest.replies import Reply, in_json_calmly, refused
 from hub.rest.route import Media, Route
 from hub.rest.routes import Found, Routes
 from protocol.codecs import Codec
@@ -195,7 +195,7 @@ class Rest:
         gone = partial(_gone, receive)
         caller = Caller(principal, peer=asked.peer, base_url=asked.base_url, epoch=epoch, gone=gone)
         asked.ask = form if route.ask is None else route.ask(form)
-        return _shaped(route, await route.perform(self._gateway, caller, asked.ask))
+        return await _shaped(route, await route.perform(self._gateway, caller, asked.ask))
 
     def _check_pace(self, principal: Principal, peer: Peer) -> None:
         who = peer.address if principal.is_anonymous else principal.identity
@@ -261,11 +261,11 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def _shaped(route: Route, result: Any) -> Reply:
+async def _shaped(route: Route, result: Any) -> Reply:
     if result is None and route.empty_when_none:
         return Reply(route.empty_when_none)
     if route.answers_text:
         return Reply(route.status, (result or "").encode(), "text/plain; charset=utf-8")
     if route.answer is None:
         return Reply(route.status)
-    return in_json(route.status, result if route.shape is None else route.shape(result))
+    return await in_json_calmly(route.status, result if route.shape is None else route.shape(result))
