@@ -130,7 +130,7 @@ class Entities:
     def user_by_identity(self, provider: Provider, login: str) -> User | None:
         column = _IDENTITIES[provider]
         known = (func.lower(column) == func.lower(login)) & (user.c.status != UserStatus.DELETED)
-        # Only those that are alike to the letter are kept from being the same.
+        # Identities are unique to the letter only: several may match, and the nearest is meant.
         nearest = queries.USERS.where(known).order_by(column != login, user.c.id).limit(1)
         return self._sql.one(nearest, rows.to_user)
 

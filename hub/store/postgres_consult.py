@@ -44,7 +44,7 @@ class PostgresConsultant:
             async with transaction(connection, begin=ONLY_READING):
                 return await wrapped.run_sync(lambda sync: work(Entities(sync, **given)))
         except (ReadOnlySQLTransactionError, DBAPIError) as exc:
-            if getattr(getattr(exc, "orig", exc), "sqlstate", None) == "25006":
+            if getattr(getattr(exc, "orig", exc), "sqlstate", None) == _READ_ONLY:
                 raise MayOnlyRead from exc
             raise
 
