@@ -16,6 +16,7 @@ from protocol.forms import (
     ListForm,
     Type,
     body,
+    camel,
     nullable,
     one_of,
     path,
@@ -23,6 +24,7 @@ from protocol.forms import (
 )
 from protocol.names import KeyAction, KeyType, UserRole, UserStatus
 from protocol.requests import UNSET, Unset, to_integer, to_text, to_timestamp_ms
+from protocol.rules import USER, check
 
 E = TypeVar("E", bound=IntEnum)
 
@@ -81,6 +83,14 @@ class UserForm(Form):
         """The logins at identity providers that are there, by their names in the store; blank ones are None."""
         given = {name: getattr(self, name) for name in ("google_login", "facebook_login", "github_login")}
         return {name: (login or "").strip() or None for name, login in given.items() if login is not UNSET}
+
+    def check(self, **values: Any) -> None:
+        """Let values of a user pass, by their names in the store, that keep the rules.
+
+        Raises:
+            BadRequest: with all the rules that are broken.
+        """
+        check(USER, **{camel(name): value for name, value in values.items()})
 
 
 @dataclass(slots=True, kw_only=True, repr=False)

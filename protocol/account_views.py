@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from protocol.device_views import NETWORK
 from protocol.entities import AccessKey, Network, User
 from protocol.views import (
     INT32,
@@ -17,17 +18,7 @@ from protocol.views import (
     time_or_null,
 )
 
-NETWORK_OF_USER: View[Network] = View(
-    "NetworkOfUser",
-    {
-        "id": (INT64, lambda network: network.id),
-        "key": (nullable(STRING), lambda network: network.key),
-        "name": (STRING, lambda network: network.name),
-        "description": (nullable(STRING), lambda network: network.description),
-    },
-)
-
-USER_NETWORK: View[Network] = View("UserNetwork", {"network": (reference(NETWORK_OF_USER), NETWORK_OF_USER)})
+USER_NETWORK: View[Network] = View("UserNetwork", {"network": (reference(NETWORK), NETWORK)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +70,7 @@ CURRENT_USER: View[Member] = View(
     "CurrentUser",
     {
         **_of_user("id", "login", "role", "status"),
-        "networks": (listed(NETWORK_OF_USER), lambda member: [NETWORK_OF_USER(network) for network in member.networks]),
+        "networks": (listed(NETWORK), lambda member: [NETWORK(network) for network in member.networks]),
         **_of_user("lastLogin", "googleLogin", "facebookLogin", "githubLogin", "data"),
     },
 )

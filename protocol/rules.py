@@ -4,11 +4,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from protocol.errors import violations
+from protocol.errors import INVALID, violations
 from protocol.names import (
     DESCRIPTION_MAX,
     DEVICE_KEY_MAX,
     GUID_MAX,
+    IDENTITY_MAX,
+    LABEL_MAX,
+    LOGIN_MAX,
     NAME_MAX,
     NETWORK_KEY_MAX,
     VERSION_MAX,
@@ -18,14 +21,15 @@ from protocol.requests import UNSET
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a text must be.
+    """What a value must be.
 
     Attributes:
-        most: characters.
+        most: characters of a text.
         required: whether null breaks the rule.
         may_be_empty: an empty text is one.
         called: what it is called where it is null, if not by its name.
         secret: the value is not repeated to whoever sent it.
+        told: the number of characters that the words speak of, where it is another one.
     """
 
     most: int
@@ -33,14 +37,15 @@ class Rule:
     may_be_empty: bool = False
     called: str = ""
     secret: bool = False
+    told: int = 0
 
-    def broken_by(self, name: str, value: str | None) -> str:
+    def broken_by(self, name: str, value: Any) -> str:
         """What is wrong with a value; empty: nothing."""
         if value is None:
             return f"{self.called or name} field cannot be null." if self.required else ""
-        if len(value) > self.most or not (value or self.may_be_empty):
+        if isinstance(value, str) and (len(value) > self.most or not (value or self.may_be_empty)):
             about_empty = "" if self.may_be_empty else "Field cannot be empty. "
-            return f"{about_empty}The length of {name} should not be more than {self.most} symbols."
+            return f"{about_empty}The length of {name} should not be more than {self.told or self.most} symbols."
         return ""
 
 
@@ -66,6 +71,16 @@ EQUIPMENT: Rules = {
     "code": Rule(NAME_MAX),
     "type": Rule(NAME_MAX),
 }
+_IDENTITY = Rule(IDENTITY_MAX, required=False, may_be_empty=True)
+USER: Rules = {
+    "login": Rule(LOGIN_MAX, told=NAME_MAX),
+    "role": Rule(0),
+    "status": Rule(0),
+    "googleLogin": _IDENTITY,
+    "facebookLogin": _IDENTITY,
+    "githubLogin": _IDENTITY,
+}
+LABEL = Rule(LABEL_MAX)
 
 
 def check(rules: Rules, **values: Any) -> None:
@@ -76,6 +91,16 @@ def check(rules: Rules, **values: Any) -> None:
     """
     if broken := list(_broken(rules, values)):
         raise violations(broken)
+
+
+def check_label(label: str | None) -> None:
+    """Let the label of an access key pass.
+
+    Raises:
+        BadRequest: null, empty or too long.
+    """
+    if text := LABEL.broken_by("label", label):
+        raise INVALID.error(text=text, detail={"parameter": "label"})
 
 
 def _broken(rules: Rules, values: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:

@@ -7,10 +7,9 @@ from hub.core.identities import PROVIDERS
 from hub.gateway import Gateway
 from hub.store import Tx
 from protocol.account_forms import OneConfiguration, PutConfiguration, SetConfiguration
-from protocol.account_rules import CONFIGURATION_NAME_MAX, CONFIGURATION_VALUE_MAX
 from protocol.errors import bad_parameter
 from protocol.forms import Form
-from protocol.names import Provider
+from protocol.names import CONFIGURATION_NAME_MAX, CONFIGURATION_VALUE_MAX, Provider
 
 
 async def get_configuration(gateway: Gateway, caller: Caller, ask: OneConfiguration) -> str | None:

@@ -8,7 +8,6 @@ from hub.core.attenuation import covers
 from hub.gateway import Gateway
 from hub.store import Tx
 from protocol.account_forms import CreateKey, ListKeys, OneKey, UpdateKey
-from protocol.account_rules import check_label
 from protocol.account_views import ShownKey
 from protocol.entities import AccessKey, User
 from protocol.errors import (
@@ -26,6 +25,7 @@ from protocol.errors import (
 from protocol.key_permissions import read_permissions
 from protocol.names import KeyType
 from protocol.requests import UNSET, Unset, or_none, to_integer
+from protocol.rules import check_label
 
 
 async def list_keys(gateway: Gateway, caller: Caller, ask: ListKeys) -> list[ShownKey]:

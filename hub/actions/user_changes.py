@@ -5,7 +5,6 @@ from typing import Any
 
 from hub.store import Provider, Tx
 from protocol.account_forms import UpdateCurrentUser
-from protocol.account_rules import check_user
 from protocol.entities import User
 from protocol.errors import IDENTITY_TAKEN, LAST_ADMINISTRATOR, LOGIN_TAKEN, ROLE_REFUSED, USER_NOT_FOUND
 from protocol.names import KeyType
@@ -88,7 +87,7 @@ class UserChange:
         if not self.is_free(user) and (self.ask.role is not UNSET or self.ask.status is not UNSET):
             raise ROLE_REFUSED.error()
         values = {"login": self._login, **self.ask.identities}
-        check_user(**values)
+        self.ask.check(**values)
         changes: dict[str, Any] = {**values, "data": self.ask.data, **self._standing()}
         tx.update_user(user.id, **changes)
         if not isinstance(password_hash, Unset):

@@ -16,7 +16,6 @@ from protocol.account_forms import (
     UpdateCurrentUser,
     UpdateUser,
 )
-from protocol.account_rules import check_user
 from protocol.account_views import Member
 from protocol.entities import Network, User
 from protocol.errors import (
@@ -97,7 +96,7 @@ async def create_user(gateway: Gateway, caller: Caller, ask: CreateUser) -> User
 
     def check(tx: Tx) -> None:
         check_free(tx, login, ask.identities)
-        check_user(**values)
+        ask.check(**values)
 
     await gateway.store.consult(check)
     password_hash = await _hashed(gateway, ask.password) if ask.password else None

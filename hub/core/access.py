@@ -194,7 +194,8 @@ def scopes_of_both(principal: Principal, one: KeyAction, other: KeyAction, peer:
     key, owner = principal.key, principal.user
     if key is None or owner is None:
         return principal.access.scopes(other) if principal.access.allows(one) else ()
-    both = [entry for entry in key.permissions if all(applies(entry, action, owner, peer) for action in (one, other))]
+    meant = map(as_meant, key.permissions)
+    both = [entry for entry in meant if all(applies(entry, action, owner, peer) for action in (one, other))]
     return _narrow(reach(owner), both)
 
 

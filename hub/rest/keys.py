@@ -17,7 +17,7 @@ from protocol.errors import (
     UNKNOWN_KEY_ACTION,
 )
 from protocol.names import Operation
-from protocol.views import listed, reference
+from protocol.views import each, listed, reference
 
 _WANTED = (UNKNOWN_KEY_ACTION, ARRAY_EXPECTED, GRANTS_TOO_MUCH, BAD_USER_ID)
 _BARE = frozenset({INVALID})
@@ -30,7 +30,7 @@ ROUTES = [
         summary="Access keys of a user",
         perform=keys.list_keys,
         form=ListKeys,
-        shape=lambda found: [KEY(key) for key in found],
+        shape=each(KEY),
         answer=listed(KEY),
         refusals=(BAD_SORT_ORDER, BAD_USER_ID),
     ),

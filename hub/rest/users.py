@@ -30,7 +30,7 @@ from protocol.errors import (
     VALIDATION,
 )
 from protocol.names import Operation
-from protocol.views import listed, reference
+from protocol.views import each, listed, reference
 
 _TAKEN = (LOGIN_TAKEN, IDENTITY_TAKEN, VALIDATION, CONFLICT, OVERLOAD)
 _UPDATE = (*_TAKEN, USER_NOT_FOUND, OLD_PASSWORD_WRONG, PASSWORD_REQUIRED, LAST_ADMINISTRATOR)
@@ -43,7 +43,7 @@ ROUTES = [
         summary="Users",
         perform=users.list_users,
         form=ListUsers,
-        shape=lambda found: [USER_IN_LIST(user) for user in found],
+        shape=each(USER_IN_LIST),
         answer=listed(USER_IN_LIST),
         refusals=(BAD_SORT_ORDER,),
     ),

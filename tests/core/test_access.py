@@ -18,6 +18,7 @@ from hub.core.access import (
     key_principal,
     parse_address,
     permit,
+    scopes_of_both,
     user_principal,
 )
 from protocol.entities import AccessKey, KeyPermission
@@ -411,6 +412,14 @@ def test_null_in_a_list_names_nothing(name):
     entry = permission(**{name: [None]})
 
     assert not from_peer(entry, "10.1.2.3", "http://example.com")
+
+
+def test_null_in_a_list_names_nothing_for_two_actions_either():
+    """Of a key that is asked for what two of them reach together."""
+    key = access_key(permission(actions=[None]), permission(subnets=[None]), permission(device_guids=["42", None]))
+    principal = key_principal(key, administrator(), HERE)
+
+    assert scopes_of_both(principal, SEE, KeyAction.GET_DEVICE, HERE) == (Clause(guids=frozenset({"42"})),)
 
 
 @pytest.mark.parametrize(

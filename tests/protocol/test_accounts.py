@@ -14,7 +14,6 @@ from protocol.account_forms import (
     UpdateKey,
     UpdateUser,
 )
-from protocol.account_rules import check_label, check_user
 from protocol.account_views import Member, ShownKey
 from protocol.entities import KeyPermission
 from protocol.errors import ARRAY_EXPECTED, BAD_PARAMETER, INVALID, UNKNOWN_KEY_ACTION, HubError
@@ -22,6 +21,7 @@ from protocol.forms import Place, entries
 from protocol.key_permissions import read_permissions
 from protocol.names import KeyType, UserRole, UserStatus
 from protocol.requests import UNSET, or_none
+from protocol.rules import check_label
 from tests.builders import access_key, administrator, network, permission, user
 
 
@@ -124,10 +124,10 @@ def test_secrets_are_not_shown():
 def test_a_user_keeps_the_rules(values, told):
     """All that are broken are told, a line each."""
     if not told:
-        check_user(**values)
+        CreateUser().check(**values)
         return
 
-    assert refused(lambda: check_user(**values)).text == "\n".join(["Error! Validation failed: ", *told])
+    assert refused(lambda: CreateUser().check(**values)).text == "\n".join(["Error! Validation failed: ", *told])
 
 
 def test_a_user_looks_different_from_each_side():
