@@ -100,7 +100,9 @@ async def measure(port: int, key: str, process_id: int, options: argparse.Namesp
     ]
     await waiting(port, 0)
     before = resident_bytes(process_id)
-    paths = [f"/device/{guids[number % len(guids)]}/notification/poll?waitTimeout=60" for number in range(options.polls)]
+    paths = [
+        f"/device/{guids[number % len(guids)]}/notification/poll?waitTimeout=60" for number in range(options.polls)
+    ]
     polls = [await connected(port, key, "GET", path) for path in paths]
     connections = resident_bytes(process_id)
     held, released_s = [], []
