@@ -48,6 +48,7 @@ def make_policy(settings: Settings) -> Policy:
         heartbeat_s=settings.heartbeat_s,
         lease_s=settings.lease_s,
         bus_poll_s=settings.bus_poll_s,
+        bus_wait_s=settings.bus_wait_s,
         replay_overlap_s=settings.replay_overlap_s,
         idle_topic_s=settings.idle_topic_s,
     )

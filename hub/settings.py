@@ -126,6 +126,10 @@ class Settings(BaseSettings):
     bus_poll_s: Annotated[
         float, Field(ge=0.1, le=60, description="seconds between two looks into the log while the bus is away")
     ] = 1.0
+    bus_wait_s: Annotated[
+        float,
+        Field(ge=0, le=10, description="seconds that an answer may wait for its place on the bus; 0: it does not wait"),
+    ] = 0.1
     replay_overlap_s: Annotated[
         float,
         Field(

@@ -30,6 +30,7 @@ from hub.gateway.devices import Devices
 from hub.gateway.duties import Duties
 from hub.gateway.logins import Logins
 from hub.gateway.open_commands import OpenCommands
+from hub.gateway.order import Order
 from hub.gateway.others import Others
 from hub.gateway.policy import Policy
 from hub.gateway.replays import Replays, Socket, published
@@ -94,10 +95,18 @@ class Gateway:
         self.admission = Admission(self)
         self.tally = Tally()
         """How often each limit was reached, here and at the edge."""
+        self.order = Order(
+            bus,
+            self.fan_out,
+            within_s=policy.bus_wait_s,
+            together=lambda: self.others.workers > 1,
+            released=self.arm,
+        )
         self.commits = Commits(
             store,
             settled=self._flush,
             catch_up=self._catch_up,
+            finish=Commit.finish if bus.alone else self.order.finish,
             most=policy.pending_writes,
             most_bytes=policy.pending_write_bytes,
         )
@@ -289,6 +298,7 @@ class Gateway:
         if not self.bus.alone:
             # Before anybody here can answer to it: what follows from a message comes after it, on every worker.
             self.others.tell()
+            self.order.end_turn()
         visits, self._visits = self._visits, {}
         shares = self.fan_out.take_shares() if self.write_together is not None else ()
         for connection in self.fan_out.take_ready():
@@ -427,9 +437,11 @@ class Gateway:
         def then(command: Command | None) -> None:
             if command is not None:
                 self.open_commands.freed(device.id)
-                self.fan_out.update(command)
-                if update_id:
+                if self.bus.alone:
+                    self.fan_out.update(command)
+                else:
                     self.others.updated(update_id, command)
+                    self.order.update(command)
 
         self._newest = self.commits.submit(Amend(device.id, device.guid, command_id, patch, update_id), then)
         return self._newest
@@ -462,11 +474,13 @@ class Gateway:
         self._route(Published(message, None if network is None else network.id, device.groups))
 
     def _route(self, one: Published) -> None:
-        self.fan_out.publish(one)
         if one.message.id > self._own_newest:
             self._own_newest = one.message.id
-        if not self.bus.alone:
+        if self.bus.alone:
+            self.fan_out.publish(one)
+        else:
             self.others.message(one)
+            self.order.publish(one)
 
     async def _catch_up(self) -> None:
         """Publish what the log has and nobody was told: the writes of a batch whose outcome was unknown."""

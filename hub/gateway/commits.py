@@ -36,9 +36,10 @@ class Commits:
         batch: how many writes one transaction takes at most.
         most: how many writes may wait; beyond that they are refused with 503, for the database does not keep up.
         most_bytes: how much they may take in memory, about; those of the batch that is being written included.
-        settled: called after each batch, in the turn that learned of it, when all its commits have been woken.
+        settled: called after each batch, in the turn that learned of it, when all its commits were given to ``finish``.
         catch_up: called between a batch that failed and the next: it may have been committed after all, and then
             whoever repeats one of its writes with an idempotency key hears that it is done, so it has to be published.
+        finish: wakes whoever awaits a commit, at once or later, in the order of the calls.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Commits:
         *,
         settled: Callable[[], None],
         catch_up: Callable[[], Awaitable[None]],
+        finish: Callable[[Commit, Any], None] = Commit.finish,
         batch: int = 1_000,
         most: int = 100_000,
         most_bytes: int = 64 * 1024 * 1024,
@@ -54,6 +56,7 @@ class Commits:
         self._store = store
         self._settled = settled
         self._catch_up = catch_up
+        self._finish = finish
         self._doubt = self._failed = False
         self._batch = batch
         self._most = most
@@ -217,7 +220,7 @@ class Commits:
                 log.exception("what follows from a write failed")
                 outcome = INTERNAL.error()
             try:
-                commit.finish(outcome)
+                self._finish(commit, outcome)
             except Exception:
                 log.exception("whoever waited for a write failed")
         try:

@@ -91,6 +91,8 @@ class Others:
         self._take(renewal, floor)
         await self._gateway.bus.open(self)
         self._use([updates_of(lane.number)])
+        # Whoever hears it keeps order from now on, and does not find out with his next heartbeat.
+        self._gateway.bus.publish(Bundle(self.run, self._lane, ends={}, floor=self._own_position))
         self._tasks = [
             asyncio.create_task(self._beat(), name="heartbeat"),
             asyncio.create_task(self._read_when_in_doubt(), name="catch-up"),
@@ -232,6 +234,8 @@ class Others:
 
     def deliver(self, bundle: Bundle) -> None:
         self._heard_s[bundle.lane] = asyncio.get_running_loop().time()
+        if not bundle.leaving:
+            self.workers = max(self.workers, 2)
         if bundle.revision is not None:
             self._gateway.rights.poll_soon()
         if bundle.presence is not None:
@@ -261,7 +265,7 @@ class Others:
                 self._gateway.others_gave(item.message)
                 fan_out.publish(Published(item.message, item.network_id, tuple(item.groups)))
             else:
-                fan_out.update(item.command)
+                self._gateway.order.updated_elsewhere(item.command)
         if any_at_all:
             self._gateway.arm()
 

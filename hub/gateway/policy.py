@@ -35,6 +35,7 @@ class Policy:
         heartbeat_s: how often a worker tells the others that it is there.
         lease_s: how long a worker that has died still counts as leading, if it led.
         bus_poll_s: how often the log is read while the bus is away.
+        bus_wait_s: how long what was committed may wait for its place among what other workers commit; 0: not at all.
         idle_topic_s: for how long the others are still listened to for what no socket needs any more.
         replay_overlap_s: how far behind its cursor a replay begins, for the messages of other workers that were
             committed or heard late; further, where this has taken longer within the last hour.
@@ -80,5 +81,6 @@ class Policy:
     heartbeat_s: float = 1.0
     lease_s: float = 10.0
     bus_poll_s: float = 1.0
+    bus_wait_s: float = 0.1
     idle_topic_s: float = 30.0
     replay_overlap_s: float = 5.0

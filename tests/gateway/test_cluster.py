@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from hub.app import Hub
 from tests.gateway.cluster import QUICK, clusters
 from tests.gateway.inside import Gate, world
 from tests.waiting import until
@@ -83,6 +84,68 @@ async def test_while_the_bus_is_away_the_log_is_read(local_pair):
         await lamp.succeed("notification/insert", **notification(value=value))
 
     assert away + await values(dashboard, 6) == list(range(12))
+
+
+async def test_an_answer_waits_until_the_bus_has_the_message(tmp_path, monkeypatch):
+    """Only then whoever was answered may insert the next one elsewhere; nor does a socket here get it before."""
+    async with clusters(tmp_path, monkeypatch) as start:
+        here, there = (await start(world(), bus_wait_s=10)).worlds
+        near, far = await here.user("admin"), await there.user("admin")
+        lamp, nearby = await here.device("lamp", "lamp-key"), await there.device("lamp", "lamp-key")
+        for dashboard in (near, far):
+            await dashboard.succeed("notification/subscribe")
+        bus, told = here.hub.gateway.bus, []
+
+        with monkeypatch.context() as patch:
+            patch.setattr(bus, "publish", lambda bundle: told.append(("publish", bundle)))
+            patch.setattr(bus, "fence", lambda passed: told.append(("fence", passed)))
+            await lamp.send(action="notification/insert", **notification(value=1))
+            await until(lambda: asyncio.sleep(0, len(here.hub.gateway.order)))
+            await nearby.succeed("notification/insert", **notification(value=0))
+            early = await values(near, 1), await values(far, 1)
+        for act, what in told:
+            getattr(bus, act)(what)
+
+        assert (await lamp.receive())["status"] == "success"
+        assert early == ([0], [0])
+        assert (await values(near, 1), await values(far, 1)) == ([1], [1])
+
+
+async def test_a_bus_that_stands_still_is_waited_for_once(tmp_path, monkeypatch):
+    """All is answered and delivered here, once, and when the bus goes on, so does the order."""
+    async with clusters(tmp_path, monkeypatch) as start:
+        pair = await start(world(), bus_wait_s=0.02)
+        gateway = pair.worlds[0].hub.gateway
+        dashboard, lamp = await pair.worlds[0].user("admin"), await pair.worlds[0].device("lamp", "lamp-key")
+        await dashboard.succeed("notification/subscribe")
+        fences = []
+
+        with monkeypatch.context() as patch:
+            patch.setattr(gateway.bus, "fence", fences.append)
+            for value in range(20):
+                await lamp.succeed("notification/insert", **notification(value=value))
+            assert await values(dashboard, 20) == list(range(20))
+            assert (gateway.order.given_up, gateway.order.keeps) == (1, False)
+        for passed in fences:
+            passed()
+
+        await until(lambda: asyncio.sleep(0, gateway.order.keeps))
+        await lamp.succeed("notification/insert", **notification(value=20))
+        assert await values(dashboard, 1) == [20]
+
+
+async def test_a_worker_that_is_alone_waits_for_nobody(tmp_path, monkeypatch):
+    """Though it has a bus. When another one comes it is heard of at once, not with the next heartbeat."""
+    async with clusters(tmp_path, monkeypatch) as start:
+        cluster = await start(world(), hubs=1, heartbeat_s=60, lease_s=600)
+        gateway = cluster.worlds[0].hub.gateway
+        assert not gateway.order.keeps
+
+        other = Hub(cluster.worlds[0].settings)
+        await other.start()
+
+        await until(lambda: asyncio.sleep(0, gateway.order.keeps))
+        await other.stop()
 
 
 async def test_a_lost_bundle_is_healed_from_the_log(local_pair, monkeypatch):
@@ -351,6 +414,7 @@ async def test_the_position_waits_for_a_worker_that_has_just_come(tmp_path, monk
     async with clusters(tmp_path, monkeypatch) as start:
         here = (await start(world(), hubs=1, heartbeat_s=60, lease_s=600)).worlds[0]
         others, gate = here.hub.gateway.others, Gate()
+        await until(lambda: asyncio.sleep(0, not others.heard.has_open and others.heard._reading is None))
         read = here.hub.gateway.store.read
 
         async def read_late(query):
