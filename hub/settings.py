@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     replay_overlap_s: Annotated[
         float,
         Field(
-            ge=0, le=600, description="seconds before its id at which a resume begins, for messages of other workers"
+            ge=0, le=600, description="seconds before its id at which a resume begins where there are several workers"
         ),
     ] = 5.0
     idle_topic_s: Annotated[

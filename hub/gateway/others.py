@@ -344,17 +344,17 @@ class Others:
 
     # --- cursors
 
-    def resume_from(self, since: int) -> tuple[int, tuple[int, ...] | None]:
-        """Where a replay begins that a cursor asks for: ``after`` and ``beyond`` of its reading.
+    def resume_from(self, since: int) -> int:
+        """Where a replay begins that a cursor asks for.
 
-        Of the lane that the cursor is from, it is exact. Of other workers, messages with lower ids may have been
-        committed later: a few are sent again rather than one left out.
+        Whoever was connected to another worker may have missed messages with lower ids: another worker may have
+        committed them later, and of any worker they may have come later, on another topic. What has not come here
+        either will come live, and must be known by then. So a few are sent again rather than one left out.
         """
-        if self.workers < 2 or not since:
-            return since, None
+        if self._gateway.bus.alone or not since:
+            return since
         late_us = max([int(self._policy.replay_overlap_s * 1e6), *(lag_us for _, lag_us in self._lags)])
-        after = max(0, since - late_us)
-        return after, tuple(since if lane == since % LANES else after for lane in range(LANES))
+        return max(0, min(since - late_us, self._gateway.fan_out.position))
 
     def may_exist(self, message_id: int) -> bool:
         """Whether another worker may have given this id by now."""

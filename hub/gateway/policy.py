@@ -37,7 +37,7 @@ class Policy:
         bus_poll_s: how often the log is read while the bus is away.
         bus_wait_s: how long what was committed may wait for its place among what other workers commit; 0: not at all.
         idle_topic_s: for how long the others are still listened to for what no socket needs any more.
-        replay_overlap_s: how far behind its cursor a replay begins, for the messages of other workers that were
+        replay_overlap_s: how far behind its cursor a replay begins where there is a bus, for messages that were
             committed or heard late; further, where this has taken longer within the last hour.
         retention_*_s: seconds that a message is kept; retention_rows: how many of a kind per device.
     """

@@ -309,10 +309,23 @@ async def test_a_lane_is_kept_when_the_connection_breaks(store, cut):
     assert {lane.number} == heard.held
 
 
-async def test_a_lane_that_another_took_is_lost(store, database, cut):
+async def test_a_lane_is_not_taken_from_a_worker_that_was_cut_off(store, database, cut):
+    """As long as there are others: it comes back, and would find that it may not write."""
+    lane = await store.open_lane("run", queued=False)
+    cut()
+
+    async with opened(postgres_at(database)) as other:
+        own = await other.open_lane("other", queued=False)
+        heard = await again(lambda: store.renew(lane.number, owner="run", safe=lane.mark, lease_ms=LEASE_MS))
+
+    assert {lane.number, own.number} == heard.held
+
+
+async def test_a_lane_that_another_took_is_lost(store, database, cut, postgres):
     """Nothing is written on it any more; on a new one, everything goes on."""
     lamp = await add_device(store)
     lane = await store.open_lane("run", queued=False)
+    postgres.do(name_of(database), f"UPDATE lane SET mark = {2 * lane.mark} WHERE number != {lane.number}")
     cut()
 
     async with opened(postgres_at(database)) as other:
