@@ -88,7 +88,7 @@ class Gateway:
         self.now_us = clock_us
         """The time that the workers of a cluster agree on."""
         self.fan_out = FanOut(hold_bytes=policy.hold_bytes)
-        self.devices = Devices(store, most=policy.device_cache)
+        self.devices = Devices(store, most=policy.device_cache, patience_s=policy.database_wait_s)
         self.rights = Rights(self)
         self.others = Others(self)
         self.admission = Admission(self)
@@ -100,6 +100,7 @@ class Gateway:
             catch_up=self._catch_up,
             most=policy.pending_writes,
             most_bytes=policy.pending_write_bytes,
+            patience_s=policy.database_wait_s,
         )
         self.open_commands = OpenCommands(
             store,
@@ -107,6 +108,7 @@ class Gateway:
             devices=policy.device_cache,
             stored=self.all_submitted,
             expiry_ms=self.expiry_ms,
+            patience_s=policy.database_wait_s,
         )
         self.replays = Replays(
             store,
@@ -334,8 +336,15 @@ class Gateway:
             return [self._stamp(device_id) for device_id in device_ids]
         except StoreUnavailable:
             # The clock has run past what is reserved: for a minute nothing was inserted, or the process did not run.
-            await self._more_ids()
+            if self.commits.away:
+                raise
+        await self._more_ids()
+        try:
             return [self._stamp(device_id) for device_id in device_ids]
+        except StoreUnavailable:
+            # Otherwise the requests behind this one would wait for more ids, too, one after the other.
+            self.commits.part()
+            raise
 
     def _stamp(self, device_id: int) -> Stamp:
         assert self._stamper is not None, "the gateway was started"
@@ -370,18 +379,23 @@ class Gateway:
 
     def _more_ids(self) -> "asyncio.Task[None]":
         if self._reservation is None:
-            self._reservation = self._spawn(self._reserve())
+            self._reservation = self._spawn(self._reserve_ahead())
         return self._reservation
+
+    async def _reserve_ahead(self) -> None:
+        try:
+            await self._reserve()
+        except StoreUnavailable:
+            pass  # It is tried again with the next stamp; whoever gets none hears of it.
+        finally:
+            self._reservation = None
 
     async def _reserve(self) -> None:
         assert self._stamper is not None, "the gateway was started"
-        try:
-            mark = self._stamper.wanted(self.now_us())
-            if mark is not None:
-                await self.store.reserve(self._lane, mark)
-                self._stamper.reserved(mark)
-        finally:
-            self._reservation = None
+        mark = self._stamper.wanted(self.now_us())
+        if mark is not None:
+            await self.store.reserve(self._lane, mark)
+            self._stamper.reserved(mark)
 
     def _spawn(self, work: Any) -> "asyncio.Task[None]":
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
@@ -391,8 +405,11 @@ class Gateway:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a duty failed", extra={"error": repr(error)})
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, HubError):
+            log.warning("a duty was put off", extra={"duty": task.get_name(), "error": error.text})
+        elif error is not None:
+            log.error("a duty failed", exc_info=error, extra={"duty": task.get_name()})
 
     def append(self, message: Message, device: Device, idempotency: Idempotency | None = None) -> Commit:
         """Store a message, then publish it. Await the commit for the message as it is in the log.
