@@ -135,8 +135,8 @@ class Gateway:
         self._armed = False
         self._newest: Commit | None = None
         """The last write that is published when it is committed."""
-        self._own_newest = 0
-        """The greatest id that was committed and published here."""
+        self.own_newest = 0
+        """The greatest id that was committed here and published."""
         self._ahead_us = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -161,7 +161,7 @@ class Gateway:
         lane = await self.take_lane()
         # Retention may have taken the newest messages, too.
         self.fan_out.newest = max(lane.last_id, *[await self.store.pruned_to(kind, None) for kind in Kind])
-        self._own_newest = self.fan_out.newest
+        self.own_newest = self.fan_out.newest
         self.configuration = await self.store.transact(lambda tx: tx.configuration())
         self.commits.start()
         await self.rights.start()
@@ -480,8 +480,8 @@ class Gateway:
 
     def _route(self, one: Published) -> None:
         self.fan_out.publish(one)
-        if one.message.id > self._own_newest:
-            self._own_newest = one.message.id
+        if one.message.id > self.own_newest:
+            self.own_newest = one.message.id
         if not self.bus.alone:
             self.others.message(one)
 
@@ -489,7 +489,7 @@ class Gateway:
         """Publish what the log has and nobody was told: the writes of a batch whose outcome was unknown."""
         await self.store.transact(_nothing)  # What the writer was busy with has come to its end then.
         found: list[Logged] = []
-        newest = self._own_newest
+        newest = self.own_newest
         beyond = tuple(newest if lane == self._lane else INT64_MAX for lane in range(LANES))
         for kind in Kind:
             query, complete = LogQuery(kind, after=newest, beyond=None if self.bus.alone else beyond), False
