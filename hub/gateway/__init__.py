@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -199,15 +199,16 @@ class Gateway:
         """Flush the log, last of all, and give the lane back."""
         await self.duties.stop()
         await self.rights.stop()
-        with contextlib.suppress(HubError):
+        with _telling("the last signs of life were not stored"):
             await self.duties.flush_activity()
         await self.others.stop()
         await self.commits.stop()
         self.logins.close()
         for task in list(self._tasks):
             await asyncio.wait({task}, timeout=5)
-        # Unless all is stored, the next start records what may be missing.
-        await self.store.close_lane(self._lane, owner=self.others.run, complete=not self.commits.lost)
+        # Unless all is stored, the next start records what may be missing; so it does where the lane stays taken.
+        with _telling("the lane could not be given back"):
+            await self.store.close_lane(self._lane, owner=self.others.run, complete=not self.commits.lost)
 
     # --- connections
 
@@ -619,6 +620,15 @@ class Gateway:
             return int(self.configuration[name])
         except (KeyError, ValueError):
             return otherwise
+
+
+@contextlib.contextmanager
+def _telling(what: str) -> Iterator[None]:
+    """Nothing can be done about it any more if the database is away, but to say so."""
+    try:
+        yield
+    except HubError as error:
+        log.warning(what, extra={"error": error.text})
 
 
 def _nothing(outcome: Any) -> None:
