@@ -78,6 +78,22 @@ class Heard:
         self._positions = [list(safe) for _ in range(STREAMS)]
         self.held = frozenset(held) - {self.lane}
 
+    def moved(self, lane: int, *, newest: int, given: int) -> None:
+        """We have this lane from now on; if it is another one, the one before is like those of others.
+
+        Args:
+            newest: up to this message of ours all was delivered here; what follows has to be read.
+            given: no id of ours is greater. Of updates nothing has to be read: whoever made one and heard of no
+                success makes it again.
+        """
+        before, self.lane = self.lane, lane
+        if lane == before:
+            return
+        for stream in (NOTIFICATIONS, COMMANDS):
+            self._move(stream, before, newest)
+            self._doubts[stream].add(before)
+        self._move(UPDATES, before, given)
+
     # --- asked
 
     @property

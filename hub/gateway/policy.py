@@ -29,6 +29,7 @@ class Policy:
             below what its outbox takes.
         accepts_per_key_per_s, accept_burst_per_key: how often one key may authenticate; 0: no limit.
         connections_per_address, connections_per_user, connections_per_device: 0: no limit; a device's newest win.
+        database_wait_s: how long a peer waits for the store before it hears that it is not available.
         pending_writes, pending_write_bytes: writes that may wait for the log, and the memory that they may take.
         open_commands: commands of one device that are neither answered nor expired.
         equipment: pieces of equipment of one device class.
@@ -74,6 +75,7 @@ class Policy:
     connections_per_address: int = 1_000
     connections_per_user: int = 1_000
     connections_per_device: int = 2
+    database_wait_s: float = 5.0
     pending_writes: int = 100_000
     pending_write_bytes: int = 67_108_864
     open_commands: int = 10_000

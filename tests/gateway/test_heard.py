@@ -161,6 +161,26 @@ def test_too_much_that_waits_is_dropped_and_read():
     assert deliver(lamp, bundle(1, section("lamp", C, D))) == []
 
 
+def test_who_has_another_lane_reads_on_in_the_one_before():
+    """What was delivered there is known; what followed may have been committed all the same."""
+    lamp = heard(LAMP)
+    first, doubtful, later = (lane_id(OWN, number) for number in range(3))
+
+    lamp.moved(3, newest=first, given=doubtful)
+
+    assert read(lamp, ("lamp", first), ("lamp", doubtful)) == [doubtful]
+    assert deliver(lamp, bundle(OWN, section("lamp", 0, later))) == [later]
+
+
+def test_who_has_the_same_lane_again_reads_nothing():
+    """Nobody else has said anything there."""
+    lamp = heard(LAMP)
+
+    lamp.moved(OWN, newest=A, given=B)
+
+    assert not lamp.in_doubt
+
+
 def test_a_worker_that_has_gone_is_read_once_more():
     """It may have said something last; then its lane is done with."""
     lamp = heard(LAMP)

@@ -1,6 +1,7 @@
 """PostgreSQL when things go wrong: what was acknowledged holds, what failed is told in time, and it works again."""
 
 import asyncio
+import gc
 import time
 from contextlib import asynccontextmanager, suppress
 
@@ -68,6 +69,22 @@ async def again(ask):
             return None
 
     return (await until(answer))[0]
+
+
+async def test_what_nobody_waits_for_any_more_fails_quietly():
+    """A hub that ends while its database is away does not complain about what it has left."""
+    store, complaints = postgres_at("postgresql://hub@127.0.0.1:1/nowhere"), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    given_up = asyncio.create_task(store.reserve(0, 1))
+    await until(lambda: asyncio.sleep(0, store._writer._jobs))
+
+    given_up.cancel()
+    await asyncio.gather(given_up, return_exceptions=True)
+    await until(lambda: asyncio.sleep(0, not store._writer._jobs))
+    del given_up
+    gc.collect()
+
+    assert complaints == []
 
 
 # --- connections that break -------------------------------------------------------------------------------------------
