@@ -203,7 +203,7 @@ def password(
     remove: Annotated[bool, typer.Option("--remove", help="Leave the user without a password.")] = False,
     database: Database = None,
 ) -> None:
-    """Set a user's password. Connections that logged in with the old one end within a second.
+    """Set a user's password. Connections and session keys that came of the old one end within a second.
 
     [bold]Examples[/]
 
@@ -214,7 +214,15 @@ def password(
         misused("--password-stdin and --remove: give one of them")
     login = transact(lambda tx: find_user(tx, user).login, database=database)
     password_hash = None if remove else _new_hash(login, from_stdin=password_stdin)
-    transact(lambda tx: tx.set_password(find_user(tx, user).id, password_hash=password_hash), database=database)
+
+    def work(tx: "Tx") -> None:
+        from hub.actions.user_changes import end_sessions
+
+        found = find_user(tx, user)
+        tx.set_password(found.id, password_hash=password_hash)
+        end_sessions(tx, found.id)
+
+    transact(work, database=database)
     say(f"{'removed' if remove else 'set'} the password of [bold]{shown(login)}[/]")
 
 
