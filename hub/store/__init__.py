@@ -8,7 +8,6 @@ or not at all. The message log is written through the same door, in the same ord
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -23,7 +22,7 @@ from protocol.entities import (
     User,
 )
 from protocol.messages import Command, CommandPatch, Message, Notification
-from protocol.names import KeyType, Kind, UserRole, UserStatus
+from protocol.names import KeyType, Kind, Order, UserRole, UserStatus
 from protocol.requests import UNSET, SaveEquipment, Unset
 
 T = TypeVar("T")
@@ -161,14 +160,6 @@ class Page:
     messages: list[Logged]
     read_to: int
     complete: bool
-
-
-class Order(StrEnum):
-    """By what a list of messages is sorted."""
-
-    TIME = "timestamp"
-    NAME = "name"
-    STATUS = "status"
 
 
 @dataclass(slots=True, frozen=True)
