@@ -37,10 +37,10 @@ FAN_OUT_BOUND, LATENCY_BOUND = 0.7, 1.25
 # --- requests beside a fan-out ----------------------------------------------------------------------------------------
 
 
-async def requests(port: int, key: str) -> None:
+async def requests(at: neighbours.Hub) -> None:
     """Send requests at a steady rate until stdin ends; then print how many were answered and how late. A process of
     its own."""
-    clients = [await http(port, key, *asked) for asked in _asked() for _ in range(CONNECTIONS // 3)]
+    clients = [await http(at, *asked) for asked in _asked() for _ in range(CONNECTIONS // 3)]
     over = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin, over.set)
     print("ready", flush=True)
@@ -96,13 +96,13 @@ def requesting(port: int, key: str) -> Iterator[dict[str, Any]]:
 
 
 async def beside_requests(options: argparse.Namespace) -> dict[str, Any]:
-    with hub("commit") as running:
-        publisher, counter = await _fan_out(running.port, running.key)
+    with hub("commit") as (port, key):
+        publisher, counter = await _fan_out(port, key)
         await run(publisher, counter, SUBSCRIBERS, 1, 1.0)  # until everything is warm
         quiet, busy, rest = [], [], []
         for _ in range(options.repeat):
             quiet.append((await run(publisher, counter, SUBSCRIBERS, 1, options.seconds))["deliveries_per_s"])
-            with requesting(running.port, running.key) as told:
+            with requesting(port, key) as told:
                 busy.append((await run(publisher, counter, SUBSCRIBERS, 1, options.seconds))["deliveries_per_s"])
             rest.append(told)
     ratios = [round(with_rest / alone, 2) for with_rest, alone in zip(busy, quiet, strict=True)]
@@ -138,17 +138,17 @@ async def polling(at: neighbours.Hub) -> AsyncIterator[neighbours.Notes]:
     """Polls of another device, which nothing comes from, wait as long as they may."""
     await neighbours.publisher(at, "dev-2")
     path = "/device/dev-2/notification/poll?waitTimeout=60"
-    polls = [await http(at.port, at.key, "GET", path) for _ in range(POLLS)]
+    polls = [await http(at, "GET", path) for _ in range(POLLS)]
     for poll in polls:
         poll.ask()
-    await waiting(at.port, POLLS)
+    await waiting(at, POLLS)
     try:
         yield {"polls": POLLS}
-        await waiting(at.port, POLLS)
+        await waiting(at, POLLS)
     finally:
         for poll in polls:
-            poll.transport.close()
-        await waiting(at.port, 0)
+            poll.leave()
+        await waiting(at, 0)
 
 
 async def beside_pollers(options: argparse.Namespace) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def main() -> None:
     if (os.cpu_count() or 1) > 1:
         os.sched_setaffinity(0, {CLIENT_CORE})
     if options.requests_to is not None:
-        asyncio.run(requests(options.requests_to, os.environ["HUB_KEY"]))
+        asyncio.run(requests(neighbours.Hub(options.requests_to, os.environ["HUB_KEY"], 0)))
         return
     # One key polls two thousand times here, and nothing else is lifted.
     neighbours.SETTINGS |= {"HUB_POLLS_PER_KEY": "0", "HUB_REST_REQUESTS_PER_S": "0"}
