@@ -500,15 +500,16 @@ async def test_passed_is_all_that_was_submitted_before():
 
 async def test_passed_is_also_what_failed():
     """It will never be written, as far as is known: whoever has to know asks whether that is doubtful."""
-    log = Log()
-    queue, log.fails = commits(log), True
-    commit = queue.submit(Append(notification()), nothing)
+    log, catch_up = Log(), CatchUp()
+    catch_up.free.clear()
+    queue, log.fails = patient(log, catch_up), True
+    commit = queue.submit(plain(), nothing)
     log.free.set()
 
     await queue.passed()
 
     assert (commit.done, queue.doubtful, queue.is_idle) == (True, True, False)
-    await queue.stop()
+    await queue.stop(within_s=0)
 
 
 # --- in a whole hub ---------------------------------------------------------------------------------------------------
