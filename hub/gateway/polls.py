@@ -140,6 +140,11 @@ class Polls:
     def __contains__(self, connection: Connection) -> bool:
         return connection in self._open
 
+    @property
+    def waiting(self) -> list[Poll]:
+        """Those under way, also those that do not wait yet."""
+        return list(self._open.values())
+
     # --- one poll
 
     @contextmanager
