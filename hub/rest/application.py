@@ -238,6 +238,8 @@ class Rest:
         payload = await bodies.read(receive, asked.headers, most=most)
         if route.media is Media.TEXT:
             return {"given": bool(payload), "text": payload}
+        if not route.takes_members:
+            return {}
         asked.is_bare = True
         members = bodies.to_members(payload, self._codec)
         values = route.form.read_body(members)

@@ -8,7 +8,7 @@ from typing import Any
 from hub.actions.caller import Caller
 from hub.gateway import Gateway
 from protocol.errors import HubError, Problem
-from protocol.forms import Form, Schema
+from protocol.forms import Form, Place, Schema, entries
 from protocol.names import Action, Operation
 
 Handler = Callable[[Gateway, Caller, Any], Coroutine[Any, Any, Any]]
@@ -73,3 +73,8 @@ class Route:
     def changes(self) -> bool:
         """Whether it may change something, going by its method."""
         return self.method not in ("GET", "HEAD") or self.only_devicehive
+
+    @property
+    def takes_members(self) -> bool:
+        """Whether there is anything to read in a body. Where there is not, whatever comes as one is passed over."""
+        return any(entry.place is Place.BODY for entry in entries(self.form))

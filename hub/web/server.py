@@ -74,6 +74,7 @@ class Server(uvicorn.Server):
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # uvicorn's own would believe whoever comes from 127.0.0.1; see hub.web.addresses.
             timeout_graceful_shutdown=5,
             **options,
         )

@@ -25,6 +25,7 @@ from protocol.forms import (
     body,
     camel,
     entries,
+    header,
     nullable,
     one_of,
     path,
@@ -42,6 +43,7 @@ class Sample(Form):
     take: int | None = query(COUNT)
     sort_order: bool = query(SORT_ORDER, default=False)
     start: int | None = query(TIME_ASKED)
+    repeat_key: str | None = header(TEXT_ASKED, "Repeat-Key")
     name: Any = body(TEXT, required=True)
     is_blocked: Any = body(BOOLEAN)
     data: Any = body(ANYTHING, default=None)
@@ -67,6 +69,14 @@ def test_every_field_is_found_where_it_says():
 
     assert (form.network_id, form.guid, form.take, form.start) == (7, "a", 3, 1000)
     assert (form.name, form.is_blocked, form.data, form.given) == ("5", True, [1], True)
+
+
+def test_a_header_is_found_whatever_its_case():
+    """Their names come in lower case; nothing of that name counts elsewhere."""
+    read = Sample.read_body({"Repeat-Key": "body"})
+    form = Sample.fill(read, {"Repeat-Key": "path"}, {"Repeat-Key": "query"}, headers={"repeat-key": "k"})
+
+    assert (form.repeat_key, fill({}).repeat_key) == ("k", None)
 
 
 def test_what_is_absent_has_its_default():
@@ -223,6 +233,7 @@ def test_the_fields_are_listed_in_their_order():
         ("take", Place.QUERY),
         ("sortOrder", Place.QUERY),
         ("start", Place.QUERY),
+        ("Repeat-Key", Place.HEADER),
         ("name", Place.BODY),
         ("isBlocked", Place.BODY),
         ("data", Place.BODY),

@@ -91,6 +91,16 @@ async def test_blanks_are_no_body(site):
     assert (await site.admin.post("/network", b" ")).status == 400
 
 
+async def test_a_body_that_nobody_reads_may_be_anything(site):
+    """A membership is all in its path; only the type and the size of what comes with it count."""
+    path = "/user/3/network/1"
+
+    assert (await site.admin.put(path, b"{")).status == 204
+    assert (await site.admin.put(path, b"{", media="text/plain")).status == 415
+    assert (await site.admin.put(path, b" " * 262_145)).status == 413
+    assert (await site.admin.get(path)).json()["network"]["name"] == "home"
+
+
 async def test_of_two_members_of_one_name_the_last_counts(site):
     """As every parser of that time had it."""
     response = await site.admin.post("/network", b'{"name":"first","name":"last"}')

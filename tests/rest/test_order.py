@@ -3,6 +3,7 @@
 import pytest
 
 from tests.rest import http
+from tests.rest.conftest import WORLD
 from tests.rest.http import NOBODY
 
 WRONG = http.user("alice", "wrong")
@@ -200,3 +201,17 @@ async def test_a_bearer_key_is_trimmed(site):
     for form in ("Bearer {}", "bearer   {}", "BEARER {}  "):
         who = (("Authorization", form.format(site.secrets["alices"])),)
         assert (await site.client(who).get("/network")).status == 200, form
+
+
+@pytest.mark.parametrize(("trusted", "status"), [(["127.0.0.0/8"], 200), (["10.0.0.0/8"], 401), ([], 401)])
+async def test_a_key_is_judged_by_where_it_comes_from(start_site, trusted, status):
+    """By the address behind trusted proxies; from anybody else the header means nothing, this computer included."""
+    office = {"name": "office", "owner": "alice", "permissions": [{"subnets": ["192.0.2.0/24"]}]}
+    site = await start_site({**WORLD, "accessKeys": [office]}, trusted_proxies=trusted)
+
+    for hops in ("192.0.2.7", "10.0.0.1, 192.0.2.7", "192.0.2.7, 127.0.0.1"):
+        response = await site.by_key("office").get("/network", headers=[("X-Forwarded-For", hops)])
+        assert response.status == status, hops
+    assert (await site.by_key("office").get("/network")).status == 401
+    forged = await site.by_key("office").get("/network", headers=[("X-Forwarded-For", "192.0.2.7, 198.51.100.1")])
+    assert forged.status == 401

@@ -106,6 +106,26 @@ async def test_the_address_of_the_websockets_follows_the_request(site):
     assert info["webSocketServerUrl"] == "ws://hub.example.org/websocket"
 
 
+async def test_an_installation_tells_its_own_address(start_site):
+    """Where the hub cannot know it; behind TLS the WebSockets are, too."""
+    site = await start_site(public_url="https://hub.example.org/iot")
+
+    info = (await site.nobody.get("/info")).json()
+
+    assert info["webSocketServerUrl"] == "wss://hub.example.org/iot/api/websocket"
+
+
+@pytest.mark.parametrize(("trusted", "scheme"), [(["127.0.0.0/8"], "wss"), (["10.0.0.0/8"], "ws")])
+async def test_only_a_trusted_proxy_says_that_there_was_tls(start_site, trusted, scheme):
+    """From anybody else the header means nothing."""
+    site = await start_site(trusted_proxies=trusted)
+    headers = [("X-Forwarded-For", "192.0.2.7"), ("X-Forwarded-Proto", "https")]
+
+    info = (await site.nobody.get("/info", headers=headers)).json()
+
+    assert info["webSocketServerUrl"] == f"{scheme}://127.0.0.1:{site.hub.port}/api/websocket"
+
+
 # --- methods ----------------------------------------------------------------------------------------------------------
 
 
