@@ -1,7 +1,7 @@
 """What commands do in a transaction, done over the REST API of a hub elsewhere. Imported when needed."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from hub.cli.output import fail
 from hub.cli.remote_values import (
@@ -30,6 +30,8 @@ from protocol.messages import Message
 from protocol.names import KeyType, Kind, UserRole, UserStatus
 from protocol.requests import SaveEquipment, Unset
 
+T = TypeVar("T")
+
 
 class RemoteTx:
     """As much of :class:`hub.store.Tx` as commands use. Nothing is undone: each change is made by itself, at once.
@@ -39,6 +41,11 @@ class RemoteTx:
 
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
+
+    def _rows(self, path: str, asked: dict[str, Any]) -> Iterable[Any]:
+        """A list: the page that is asked for, or all of it."""
+        rows: Iterable[Any] = self._rest.get(path, **asked) if "take" in asked else self._rest.every(path, **asked)
+        return rows
 
     # --- users ---
 
@@ -158,9 +165,7 @@ class RemoteTx:
         return [] if after else found
 
     def list_devices(self, listing: Listing) -> list[Device]:
-        asked = _asked(listing)
-        rows = self._rest.get("/device", **asked) if "take" in asked else self._rest.every("/device", **asked)
-        return list(map(to_device, rows))
+        return list(map(to_device, self._rows("/device", _asked(listing))))
 
     def insert_device(self, *, guid: str, class_id: int, **more: Any) -> Device:
         self._rest.put(_path(guid), self._of_device({"class_id": class_id, **more}))
@@ -176,7 +181,7 @@ class RemoteTx:
         return list(map(to_state, self._rest.get(f"{_path(guid_of(device_id))}/equipment")))
 
     def _of_device(self, values: dict[str, Any]) -> dict[str, Any]:
-        body = {name: values[name] for name in ("key", "name", "status", "data") if name in values}
+        body: dict[str, Any] = {name: values[name] for name in ("key", "name", "status", "data") if name in values}
         if "is_blocked" in values:
             body["isBlocked"] = values["is_blocked"]
         if "class_id" in values:
@@ -222,16 +227,9 @@ class RemoteTx:
         shown = self._rest.get(f"/user/{user_id}/accesskey/{made['id']}")
         return NewKey(to_key(shown, user_id), made["key"])
 
-    def update_key(
-        self,
-        key_id: int,
-        *,
-        permissions: Sequence[KeyPermission],
-        type: KeyType,
-        expires_ms: int | None,
-    ) -> None:
+    def update_key(self, key_id: int, **changes: Any) -> None:
         owner = _there(self.key(key_id)).user_id
-        self._rest.put(f"/user/{owner}/accesskey/{key_id}", _of_key(permissions, type, expires_ms))
+        self._rest.put(f"/user/{owner}/accesskey/{key_id}", _of_key(**changes))
 
     def delete_key(self, key_id: int) -> None:
         self._rest.delete(f"/user/{_there(self.key(key_id)).user_id}/accesskey/{key_id}")
@@ -250,7 +248,7 @@ class RemoteTx:
         return (to_message(kind, guid, row) for row in rows)
 
 
-def _there(found: Any | None) -> Any:
+def _there(found: T | None) -> T:
     """What was there a moment ago."""
     return found if found is not None else fail("what was to be changed has gone meanwhile; look and try again")
 
@@ -286,6 +284,6 @@ def _named(names: dict[str, str], values: dict[str, Any]) -> dict[str, Any]:
     return {names.get(name, name): value for name, value in values.items() if not isinstance(value, Unset)}
 
 
-def _of_key(permissions: Iterable[KeyPermission], of_type: KeyType, expires_ms: int | None) -> dict[str, Any]:
+def _of_key(permissions: Iterable[KeyPermission], type: KeyType, expires_ms: int | None) -> dict[str, Any]:  # noqa: A002
     told = [permission.view() for permission in permissions]
-    return {"permissions": told, "type": int(of_type), "expirationDate": utc(expires_ms)}
+    return {"permissions": told, "type": int(type), "expirationDate": utc(expires_ms)}

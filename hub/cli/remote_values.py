@@ -4,7 +4,6 @@ from typing import Any
 
 import orjson
 
-from hub.store.secrets import START_LENGTH
 from protocol.entities import (
     AccessKey,
     Device,
@@ -20,6 +19,9 @@ from protocol.names import KeyType, Kind, UserRole, UserStatus
 from protocol.times import parse_ms
 
 Shown = dict[str, Any]
+
+START_LENGTH = 6
+"""How much of a key a hub keeps to recognise it by."""
 
 
 def device_number(guid: str) -> int:

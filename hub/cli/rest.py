@@ -118,7 +118,7 @@ class Rest:
     def _send(self, method: str, path: str, body: Any, query: dict[str, Any]) -> httpx.Response:
         sent = {} if body is None else {"json": body}
         try:
-            return self._http.request(method, path, params=query, **sent)  # type: ignore[arg-type]
+            return self._http.request(method, path, params=query, **sent)
         except httpx.ConnectError as exc:
             fail(_not_connected(self.root, exc))
         except httpx.TimeoutException:
@@ -138,7 +138,7 @@ class Rest:
         if answer.is_success:
             return body
         members = body if isinstance(body, dict) else {}
-        if answer.status_code == 404 and "message" not in members:
+        if answer.status_code == 404 and "reason" not in members:
             fail(f"there is no REST API of a hub at {self.root}; does --url have the right path?")
         raise Refused(self._told(answer.status_code, members, asked), answer.status_code)
 

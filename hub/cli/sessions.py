@@ -1,7 +1,7 @@
 """Several pieces of work at one place, one after the other. Imported when needed."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
@@ -54,8 +54,8 @@ class _Local:
             after, complete = page.read_to, page.complete
 
 
-async def _awaited(work: "asyncio.Future[T] | object") -> T:
-    return await work  # type: ignore[misc, no-any-return]
+async def _awaited(work: Awaitable[T]) -> T:
+    return await work
 
 
 class _Remote:
