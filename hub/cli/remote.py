@@ -167,6 +167,10 @@ class RemoteTx:
     def list_devices(self, listing: Listing) -> list[Device]:
         return list(map(to_device, self._rows("/device", _asked(listing))))
 
+    def device_pages(self, take: int) -> Iterator[list[Device]]:
+        """All devices, at most so many at a time."""
+        return (list(map(to_device, rows)) for rows in self._rest.pages("/device"))
+
     def insert_device(self, *, guid: str, class_id: int, **more: Any) -> Device:
         self._rest.put(_path(guid), self._of_device({"class_id": class_id, **more}))
         return _there(self.device(guid))

@@ -13,6 +13,7 @@ from protocol.names import Kind
 
 if TYPE_CHECKING:
     from hub.store import Tx
+    from protocol.entities import Device
     from protocol.messages import Message
 
 T = TypeVar("T")
@@ -27,6 +28,10 @@ class Session(Protocol):
 
     def change(self, work: "Callable[[Tx], T]") -> T:
         """Change entities: together or not at all where it is a database, one by one where it is a hub."""
+        ...
+
+    def device_pages(self, take: int) -> "Iterator[list[Device]]":
+        """All devices, so many at a time."""
         ...
 
     def messages(self, kind: Kind, guid: str) -> "Iterator[Message]":
@@ -44,6 +49,15 @@ class _Local:
 
     def change(self, work: "Callable[[Tx], T]") -> T:
         return self._runner.run(_awaited(self._store.transact(work)))
+
+    def device_pages(self, take: int) -> "Iterator[list[Device]]":
+        after = ""
+        while page := self._device_page(after, take):
+            yield page
+            after = page[-1].guid
+
+    def _device_page(self, after: str, take: int) -> "list[Device]":
+        return self.read(lambda tx: tx.devices(after=after, limit=take))
 
     def messages(self, kind: Kind, guid: str) -> "Iterator[Message]":
         after, complete = 0, False
@@ -66,6 +80,9 @@ class _Remote:
         return work(cast("Tx", self._tx))
 
     change = read
+
+    def device_pages(self, take: int) -> "Iterator[list[Device]]":
+        return self._tx.device_pages(take)
 
     def messages(self, kind: Kind, guid: str) -> "Iterator[Message]":
         return self._tx.messages(kind, guid)

@@ -97,7 +97,7 @@ def list_users(
     if as_json:
         print_json([view(user) for user in users])
         return
-    rows = [(user.id, user.login, *_words(user), utc(user.last_login_ms)) for user in users]
+    rows = [(user.id, user.login, *words_of(user), utc(user.last_login_ms)) for user in users]
     print_table(["id", "login", "role", "status", "last login"], rows, empty="no users")
 
 
@@ -115,7 +115,7 @@ def show(user: Who, place: Place = HERE, as_json: AsJson = False) -> None:
     if as_json:
         print_json({**view(found), "accessKeys": keys})
         return
-    role, status = _words(found)
+    role, status = words_of(found)
     print_members(
         {
             "id": found.id,
@@ -166,7 +166,7 @@ def update(
 
     def work(tx: "Tx") -> "User":
         found = find_user(tx, user)
-        _keep_an_administrator(tx, found, role=changes.get("role"), status=changes.get("status"))
+        keep_an_administrator(tx, found, role=changes.get("role"), status=changes.get("status"))
         if "login" in changes and changes["login"] != found.login:
             _refuse_taken(tx, changes["login"])
         joined = [find_network(tx, word).id for word in network or ()]
@@ -194,7 +194,7 @@ def delete(user: Who, yes: Yes = False, place: Place = HERE) -> None:
 
     def work(tx: "Tx") -> str:
         found = find_user(tx, user)
-        _keep_an_administrator(tx, found, status=UserStatus.DELETED)
+        keep_an_administrator(tx, found, status=UserStatus.DELETED)
         tx.delete_user(found.id)
         return found.login
 
@@ -226,7 +226,7 @@ def password(
 
 def view(user: "User") -> dict[str, Any]:
     """A user as ``--json`` prints it."""
-    role, status = _words(user)
+    role, status = words_of(user)
     return {
         "id": user.id,
         "login": user.login,
@@ -244,7 +244,7 @@ def _refuse_taken(tx: "Tx", login: str) -> None:
         fail(f"there is a user {login} already; logins are unique")
 
 
-def _keep_an_administrator(
+def keep_an_administrator(
     tx: "Tx", user: "User", *, role: UserRole | None = None, status: UserStatus | None = None
 ) -> None:
     """Refuse what would leave the hub without anybody who can manage it."""
@@ -253,7 +253,8 @@ def _keep_an_administrator(
         fail(f"{user.login} is the last active administrator; make another one first")
 
 
-def _words(user: "User") -> tuple[str, str]:
+def words_of(user: "User") -> tuple[str, str]:
+    """Role and status as commands write them."""
     role = next(word for word, value in ROLES.items() if value is user.role)
     return role, next(word for word, value in STATUSES.items() if value is user.status)
 

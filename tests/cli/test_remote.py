@@ -92,9 +92,6 @@ async def test_a_network_from_creation_to_deletion(remote):
 async def test_a_device_from_creation_to_deletion(remote):
     """A guid may have any letter in it; a network with a key is joined all the same."""
     made = await remote.hub("device", "create", "a/b ?ü", "--network", "away", "--class", "new", "--json")
-    current = await remote.site.client(
-        (("Auth-DeviceID", "a/b ?ü".encode()), ("Auth-DeviceKey", made.json["key"]))
-    ).get("/info")
     await remote.hub("device", "update", "a/b ?ü", "--network", "home", "--block", "--data", "[1]", "--name", "it")
     shown = await remote.hub("device", "show", "a/b ?ü", "--json")
     await remote.hub("device", "update", "a/b ?ü", "--no-network", "--unblock")
