@@ -590,7 +590,7 @@ class Entities:
     def kept_secrets(self, entity: Keeper, row_id: int) -> dict[str, str | None]:
         table, names = _KEPT[entity]
         kept = self._sql.execute(select(*(table.c[name] for name in names)).where(table.c.id == row_id))
-        return dict(kept.mappings().one())
+        return dict(zip(names, kept.one(), strict=True))
 
     def put_secrets(self, entity: Keeper, row_id: int, secrets: Mapping[str, str | None]) -> None:
         table, names = _KEPT[entity]

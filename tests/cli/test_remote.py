@@ -1,6 +1,7 @@
 """Commands with ``--url``: on a real hub, over real HTTP, from a directory that has no database."""
 
 import asyncio
+import json
 import re
 from pathlib import Path
 
@@ -91,7 +92,7 @@ async def test_a_network_from_creation_to_deletion(remote):
 
 async def test_a_device_from_creation_to_deletion(remote):
     """A guid may have any letter in it; a network with a key is joined all the same."""
-    made = await remote.hub("device", "create", "a/b ?ü", "--network", "away", "--class", "new", "--json")
+    await remote.hub("device", "create", "a/b ?ü", "--network", "away", "--class", "new", "--json")
     await remote.hub("device", "update", "a/b ?ü", "--network", "home", "--block", "--data", "[1]", "--name", "it")
     shown = await remote.hub("device", "show", "a/b ?ü", "--json")
     await remote.hub("device", "update", "a/b ?ü", "--no-network", "--unblock")
@@ -145,6 +146,82 @@ async def test_requests_that_are_too_many_are_made_later(nowhere, start_site):
     listed = await Remote(site, nowhere).hub("user", "list", "--json")
 
     assert len(listed.json) == 3
+
+
+# --- whole hubs -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_hub_is_exported_and_imported_over_rest(remote, nowhere):
+    """Into a database, and back to the hub, which has all of it; the second time nothing is made."""
+    at = ("--url", remote.url, "--key", remote.site.secrets["everything"])
+    await remote.site.by_device("lamp").post("/device/lamp/notification", {"notification": "watts", "parameters": [1]})
+    await remote.hub("export", "all.jsonl", "--messages", "--secrets")
+    lines = [json.loads(line) for line in Path("all.jsonl").read_text().splitlines()][1:]
+
+    entities = [line for line in lines if line["kind"] not in ("notification", "command")]
+    Path("entities.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (HEADER, *entities)))
+    unchanged = await remote.plainly("import", "entities.jsonl", *at, "--json")
+    refused = await remote.plainly("import", "all.jsonl", *at, code=1)
+
+    assert {line["kind"] for line in lines} == {"network", "class", "user", "key", "device", "notification"}
+    assert next(line for line in lines if line.get("name") == "away")["key"] == "away-key"
+    assert next(line for line in lines if line["kind"] == "notification")["parameters"] == [1]
+    assert all(counts["created"] == counts["changed"] == 0 for counts in unchanged.json.values())
+    assert "messages cannot be imported over the REST API" in " ".join(refused.err.split())
+
+
+async def test_an_import_over_rest_makes_what_is_missing(remote):
+    """Everything but states of equipment, which it says."""
+    Path("new.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (HEADER, *NEW)))
+
+    without = await remote.hub("import", "new.jsonl", code=1)
+    first = await remote.hub("import", "new.jsonl", "--new-keys", "keys.jsonl", "--json")
+    second = await remote.hub("import", "new.jsonl", "--json")
+    device = json.loads(Path("keys.jsonl").read_text().splitlines()[-1])
+    own = await remote.site.client((("Auth-DeviceID", "d1"), ("Auth-DeviceKey", device["key"]))).get("/device/d1")
+    user = await remote.hub("user", "show", "zoe", "--json")
+
+    assert "line 5: the access key k of zoe is new here" in " ".join(without.err.split())
+    assert "lines up to 4 are carried out" in without.err
+    assert first.json["device"]["created"] == first.json["key"]["created"] == 1
+    assert all(counts["created"] == counts["changed"] == 0 for counts in second.json.values())
+    assert own.status == 200
+    assert user.json["networks"] == [3]
+    assert "states of equipment cannot be set over the REST API" in first.err
+
+
+HEADER = {"hub": "0.1.0", "format": 1}
+NEW = [
+    {"kind": "network", "name": "lab", "key": "k"},
+    {
+        "kind": "class",
+        "name": "c",
+        "version": "1",
+        "isPermanent": True,
+        "offlineTimeout": 5,
+        "data": {"a": 1},
+        "equipment": [{"name": "n", "code": "x", "type": "t", "data": [1]}],
+    },
+    {"kind": "user", "login": "zoe", "role": "admin", "data": [1], "googleLogin": "z@g", "networks": ["lab"]},
+    {
+        "kind": "key",
+        "owner": "zoe",
+        "label": "k",
+        "expires": "2099-01-01T00:00:00.000",
+        "permissions": [{"networks": ["lab"], "actions": ["GetDevice"]}],
+    },
+    {
+        "kind": "device",
+        "guid": "d1",
+        "name": "D",
+        "status": "ok",
+        "data": {"b": None},
+        "isBlocked": False,
+        "network": "lab",
+        "class": {"name": "c", "version": "1"},
+        "states": [{"code": "x", "timestamp": "2020-01-01T00:00:00.000", "parameters": 1}],
+    },
+]
 
 
 # --- what does not work is told ---------------------------------------------------------------------------------------
