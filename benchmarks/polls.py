@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-from benchmarks.edge import CLIENT_CORE, hub
+from benchmarks.edge import CLIENT_CORE
+from benchmarks.neighbours import SETTINGS, Hub, hub
 from hub.app import loop_factory
 
 WAIT_S = 60
@@ -53,62 +54,61 @@ class Client(asyncio.Protocol):
             self._answer.set_result(self._data)
             self._data = b""
 
+    def leave(self) -> None:
+        """Go away without waiting for an answer."""
+        self._answer = None
+        self.transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ConnectionError("the hub has closed the connection"))
 
 
-async def connected(port: int, key: str, method: str, path: str, body: Any = None) -> Client:
+async def connected(at: Hub, method: str, path: str, body: Any = None) -> Client:
     payload = b"" if body is None else json.dumps(body).encode()
-    head = f"{method} /api/rest{path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {key}\r\n"
+    head = f"{method} /api/rest{path} HTTP/1.1\r\nHost: 127.0.0.1:{at.port}\r\nAuthorization: Bearer {at.key}\r\n"
     if body is not None:
         head += f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\n"
     request = f"{head}\r\n".encode() + payload
-    _, client = await asyncio.get_running_loop().create_connection(lambda: Client(request), "127.0.0.1", port)
+    _, client = await asyncio.get_running_loop().create_connection(lambda: Client(request), "127.0.0.1", at.port)
     return client
 
 
-async def waiting(port: int, number: int) -> None:
+async def waiting(at: Hub, number: int) -> None:
     """Return when so many polls are under way."""
-    client = await connected(port, "", "GET", "")
-    client._request = b"GET /metrics HTTP/1.1\r\nHost: hub\r\n\r\n"
-    while True:
-        client.ask()
-        _, body = await client.answer()
-        if f"\nhub_polls {float(number)}\n".encode() in body:
-            break
+    while await asyncio.to_thread(at.metric, "hub_polls") != number:
         await asyncio.sleep(0.02)
-    client.transport.close()
 
 
 def resident_bytes(process_id: int) -> int:
     return int(Path(f"/proc/{process_id}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-async def measure(port: int, key: str, process_id: int, options: argparse.Namespace) -> dict[str, Any]:
+async def measure(at: Hub, options: argparse.Namespace) -> dict[str, Any]:
     guids = [f"dev-{number}" for number in range(options.devices)]
     network, kind = {"name": "bench"}, {"name": "Bench", "version": "1"}
     for guid in guids:
         device = {"key": "k", "name": guid, "network": network, "deviceClass": kind}
-        client = await connected(port, key, "PUT", f"/device/{guid}", device)
+        client = await connected(at, "PUT", f"/device/{guid}", device)
         client.ask()
         assert (await client.answer())[0] == 204
         client.transport.close()
     publishers = [
-        await connected(port, key, "POST", f"/device/{guid}/notification", {"notification": "temperature"})
-        for guid in guids
+        await connected(at, "POST", f"/device/{guid}/notification", {"notification": "temperature"}) for guid in guids
     ]
-    await waiting(port, 0)
-    before = resident_bytes(process_id)
-    paths = [f"/device/{guids[number % len(guids)]}/notification/poll?waitTimeout=60" for number in range(options.polls)]
-    polls = [await connected(port, key, "GET", path) for path in paths]
-    connections = resident_bytes(process_id)
+    await waiting(at, 0)
+    before = resident_bytes(at.process_id)
+    paths = [
+        f"/device/{guids[number % len(guids)]}/notification/poll?waitTimeout=60" for number in range(options.polls)
+    ]
+    polls = [await connected(at, "GET", path) for path in paths]
+    connections = resident_bytes(at.process_id)
     held, released_s = [], []
     for _ in range(options.repeat):
         for poll in polls:
             poll.ask()
-        await waiting(port, len(polls))
-        held.append(resident_bytes(process_id))
+        await waiting(at, len(polls))
+        held.append(resident_bytes(at.process_id))
         began_s = time.perf_counter()
         for publisher in publishers:
             publisher.ask()
@@ -118,7 +118,7 @@ async def measure(port: int, key: str, process_id: int, options: argparse.Namesp
         await asyncio.gather(*(publisher.answer() for publisher in publishers))
     for client in (*polls, *publishers):
         client.transport.close()
-    await waiting(port, 0)
+    await waiting(at, 0)
     return {
         "connections_mib": round((connections - before) / 2**20, 1),
         "held_mib": [round((one - before) / 2**20, 1) for one in held],
@@ -137,8 +137,9 @@ def main() -> None:
         os.sched_setaffinity(0, {CLIENT_CORE})
     about = {"benchmark": "polls", "polls": options.polls, "devices": options.devices}
     about |= {"python": platform.python_version(), "limits": "bench"}
-    with hub("commit") as running, asyncio.Runner(loop_factory=loop_factory()) as runner:
-        result = runner.run(measure(running.port, running.key, running.process_id, options))
+    settings = SETTINGS | {"HUB_LIMITS": "bench", "HUB_POLLS": str(options.polls)}
+    with hub(settings) as at, asyncio.Runner(loop_factory=loop_factory()) as runner:
+        result = runner.run(measure(at, options))
     print(json.dumps({**about, **result}, indent=2))
 
 

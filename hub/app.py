@@ -177,9 +177,11 @@ class Hub:
 
     async def _close(self) -> None:
         self.edge.wheel.stop()
-        await self.gateway.stop()
-        await self.store.close()
-        self._unlock()
+        try:
+            await self.gateway.stop()
+        finally:
+            await self.store.close()
+            self._unlock()
 
     async def _fail_to_listen(self) -> None:
         assert self._task is not None, "it has just ended"

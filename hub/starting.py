@@ -32,7 +32,10 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     Raises:
         CannotStart: the address cannot be had.
     """
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Said outright, for asyncio turns Nagle's algorithm off only where it reads TCP: an answer is two writes, its head
+    # and its body, and the second would wait 40 ms for the peer to acknowledge the first.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:

@@ -99,6 +99,10 @@ class CreateUser(UserForm):
 
     needs_body: ClassVar[bool] = True
 
+    login: str | None | Unset = body(TEXT, required=True)
+    role: UserRole | None | Unset = body(one_of_numbers(UserRole), required=True)
+    status: UserStatus | None | Unset = body(one_of_numbers(UserStatus), required=True)
+
 
 @dataclass(slots=True, kw_only=True, repr=False)
 class UpdateCurrentUser(UserForm):
@@ -241,19 +245,25 @@ class OneConfiguration(Form):
     name: str = path(TEXT_ASKED)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class PutConfiguration(OneConfiguration):
     """A row whose value is the whole body."""
 
     text: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"PutConfiguration(name={self.name!r}, …)"
 
     @property
     def value(self) -> str:
         return to_value(self.text, "value")
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class SetConfiguration(OneConfiguration):
     """A row whose value is in the query."""
 
     value: str = query(TEXT_ASKED, default="")
+
+    def __repr__(self) -> str:
+        return f"SetConfiguration(name={self.name!r}, …)"

@@ -102,6 +102,14 @@ class Kind(IntEnum):
     COMMAND = 2
 
 
+class Order(StrEnum):
+    """By what a list of messages is sorted."""
+
+    TIME = "timestamp"
+    NAME = "name"
+    STATUS = "status"
+
+
 class Role(StrEnum):
     """What a principal is; ``ADMIN`` and ``CLIENT`` are users who logged in themselves."""
 

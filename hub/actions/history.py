@@ -1,71 +1,25 @@
 """Reading messages that are in the log: lists of a device's, and single ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hub.actions.caller import Caller
+from hub.actions.devices import require_device
 from hub.gateway import Gateway
-from hub.store import HistoryQuery, Order
-from protocol.entities import Device
-from protocol.errors import (
-    COMMAND_NOT_FOUND,
-    DEVICE_NOT_FOUND,
-    NOTIFICATION_NOT_FOUND,
-    bad_parameter,
-    limit_reached,
-)
+from hub.store import HistoryQuery
+from protocol.errors import COMMAND_NOT_FOUND, NOTIFICATION_NOT_FOUND, bad_parameter, limit_reached
+from protocol.message_forms import GetMessage, ListMessages
 from protocol.messages import Command, Message, Notification
-from protocol.names import SUBSCRIBE_ACTION, KeyAction, Kind
+from protocol.names import SUBSCRIBE_ACTION, KeyAction, Order
 
 TAKE = 100
 """How many messages a list shows that does not say."""
 
 
-@dataclass(slots=True)
-class ListMessages:
-    """Which of a device's messages a list shows.
-
-    Attributes:
-        take: zero and less: as many as there may be.
-        descending: None: newest first; by text, in the order of the text.
-    """
-
-    kind: Kind
-    device_guid: str
-    since_ms: int | None = None
-    until_ms: int | None = None
-    name: str | None = None
-    status: str | None = None
-    order: Order = Order.TIME
-    descending: bool | None = None
-    skip: int | None = None
-    take: int | None = None
-
-
-@dataclass(slots=True)
-class GetMessage:
-    """One message of a device."""
-
-    device_guid: str
-    message_id: int
-
-
-async def visible_device(gateway: Gateway, caller: Caller, action: KeyAction, guid: str) -> Device:
-    """The device, as far as this action goes.
-
-    Raises:
-        NotFound: there is none, or it is not the caller's to see: the two are never told apart.
-    """
-    device = await gateway.devices.device(guid)
-    if device is None or not caller.sees(action, device):
-        raise DEVICE_NOT_FOUND.error(guid=guid)
-    return device
-
-
 async def list_messages(gateway: Gateway, caller: Caller, ask: ListMessages) -> Sequence[Message]:
     """A device's messages, those that are answered or expired as well."""
     query = _query(ask, most=gateway.policy.messages_per_list)
-    device = await visible_device(gateway, caller, SUBSCRIBE_ACTION[ask.kind], ask.device_guid)
+    device = await require_device(gateway, caller, SUBSCRIBE_ACTION[ask.kind], ask.device_guid)
     await gateway.all_stored()
     return await gateway.store.history(replace(query, device_id=device.id))
 
@@ -93,7 +47,7 @@ def _query(ask: ListMessages, *, most: int) -> HistoryQuery:
 
 async def get_command(gateway: Gateway, caller: Caller, ask: GetMessage) -> Command:
     """One command of a device."""
-    device = await visible_device(gateway, caller, KeyAction.GET_DEVICE_COMMAND, ask.device_guid)
+    device = await require_device(gateway, caller, KeyAction.GET_DEVICE_COMMAND, ask.device_guid)
     command = await gateway.store.command(device.id, ask.message_id)
     if command is None:
         raise COMMAND_NOT_FOUND.error(id=ask.message_id)
@@ -102,7 +56,7 @@ async def get_command(gateway: Gateway, caller: Caller, ask: GetMessage) -> Comm
 
 async def get_notification(gateway: Gateway, caller: Caller, ask: GetMessage) -> Notification:
     """One notification of a device."""
-    device = await visible_device(gateway, caller, KeyAction.GET_DEVICE_NOTIFICATION, ask.device_guid)
+    device = await require_device(gateway, caller, KeyAction.GET_DEVICE_NOTIFICATION, ask.device_guid)
     await gateway.all_stored()
     notification = await gateway.store.notification(device.id, ask.message_id)
     if notification is None:

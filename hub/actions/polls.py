@@ -2,11 +2,10 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from hub.actions.accounts import is_current, require_valid
 from hub.actions.caller import Caller
-from hub.actions.history import GetMessage, get_command
+from hub.actions.history import get_command
 from hub.bus import updates_of
 from hub.core.connection import Connection
 from hub.core.polls import Gathered
@@ -16,36 +15,10 @@ from hub.gateway.polls import Poll
 from hub.gateway.replays import reach_of
 from hub.store import LogQuery
 from protocol.errors import BAD_WAIT, NOT_AUTHENTICATED, Forbidden, Unauthorized, limit_reached
+from protocol.message_forms import GetMessage, PollMessages, WaitForCommand
 from protocol.messages import LANES, Command, Message
 from protocol.names import SUBSCRIBE_ACTION, Kind
 from protocol.requests import Subscribe
-
-
-@dataclass(slots=True)
-class PollMessages:
-    """What a long poll waits for.
-
-    Attributes:
-        device_guids: None: every device that the caller may see.
-        names: None: any.
-        newer_than_ms: also what is in the log already and has a later timestamp; None: only what comes from now on.
-        wait_s: None: as long as polls wait that do not say.
-    """
-
-    kind: Kind
-    device_guids: tuple[str, ...] | None = None
-    names: frozenset[str] | None = None
-    newer_than_ms: int | None = None
-    wait_s: int | None = None
-
-
-@dataclass(slots=True)
-class WaitForCommand:
-    """Which command's first update is waited for."""
-
-    device_guid: str
-    command_id: int
-    wait_s: int | None = None
 
 
 def check_wait(gateway: Gateway, wait_s: int | None) -> int:

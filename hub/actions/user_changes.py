@@ -47,6 +47,17 @@ def keep_an_administrator(tx: Tx, before: User) -> None:
         raise LAST_ADMINISTRATOR.error()
 
 
+def end_sessions(tx: Tx, user_id: int, *, but: int | None = None) -> None:
+    """Delete the session keys of a user, who has a new password.
+
+    Args:
+        but: the key that may stay.
+    """
+    for key in tx.keys(user_id):
+        if key.type is KeyType.SESSION and key.id != but:
+            tx.delete_key(key.id)
+
+
 class UserChange:
     """One change of a user. :meth:`check` it, find out about its password, then :meth:`apply` it in a transaction.
 
@@ -92,15 +103,10 @@ class UserChange:
         tx.update_user(user.id, **changes)
         if not isinstance(password_hash, Unset):
             tx.set_password(user.id, password_hash=password_hash)
-            self._end_sessions(tx, user)
+            end_sessions(tx, user.id, but=self._keeps_session)
         keep_an_administrator(tx, user)
 
     def _standing(self) -> dict[str, Any]:
         """Role and status; null leaves them as they are."""
         given = {"role": self.ask.role, "status": self.ask.status}
         return {name: value for name, value in given.items() if value is not None}
-
-    def _end_sessions(self, tx: Tx, user: User) -> None:
-        for key in tx.keys(user.id):
-            if key.type is KeyType.SESSION and key.id != self._keeps_session:
-                tx.delete_key(key.id)

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import orjson
 
 from hub.actions.equipment import differ
+from hub.actions.user_changes import end_sessions
 from hub.cli.exporting import KEY_TYPES
 from hub.cli.lines import BadLine, Members, read_header, read_line
 from hub.cli.lookup import user_of_any_status
@@ -185,7 +186,10 @@ class Import:
     def _put_password(self, tx: "Tx", user: User, line: Members) -> bool:
         # Not with the pepper: passwords have salts of their own.
         secrets = {"password_hash": line["passwordHash"], "password_salt": line.get("passwordSalt")}
-        return not self._is_remote and _put(tx, "user", user.id, secrets)
+        if self._is_remote or not _put(tx, "user", user.id, secrets):
+            return False
+        end_sessions(tx, user.id)
+        return True
 
     def _key(self, tx: "Tx", line: Members) -> Outcome:
         owner = user_of_any_status(tx, line["owner"])

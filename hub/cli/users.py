@@ -209,7 +209,7 @@ def password(
     remove: Annotated[bool, typer.Option("--remove", help="Leave the user without a password.")] = False,
     place: Place = HERE,
 ) -> None:
-    """Set a user's password. Connections that logged in with the old one end within a second.
+    """Set a user's password. Connections and session keys that came of the old one end within a second.
 
     [bold]Examples[/]
 
@@ -220,7 +220,16 @@ def password(
         misused("--password-stdin and --remove: give one of them")
     login = place.transact(lambda tx: find_user(tx, user).login)
     secret = place.password(None if remove else read_password(login, from_stdin=password_stdin))
-    place.transact(lambda tx: tx.set_password(find_user(tx, user).id, **secret))  # type: ignore[arg-type]
+
+    def work(tx: "Tx") -> None:
+        from hub.actions.user_changes import end_sessions
+
+        found = find_user(tx, user)
+        tx.set_password(found.id, **secret)  # type: ignore[arg-type]
+        if not place.is_remote:  # A hub does so itself.
+            end_sessions(tx, found.id)
+
+    place.transact(work)
     say(f"{'removed' if remove else 'set'} the password of [bold]{shown(login)}[/]")
 
 

@@ -74,7 +74,7 @@ class Logins:
         if record is None or not verdict.correct:
             self.passwords.failed(login, peer)
             if record is not None:
-                await self._count_failure(login)
+                await self._count_failure(login, peer)
             raise BAD_CREDENTIALS.error()
         if not record.user.is_active:
             raise BAD_CREDENTIALS.error()
@@ -112,24 +112,28 @@ class Logins:
 
     # --- statistics of logins
 
-    async def _count_failure(self, login: str) -> None:
+    async def _count_failure(self, login: str, peer: Peer) -> None:
         async with self._counting:  # Guesses that come at once must not all count as the same one.
             record = await in_task(self._gateway.store.find_login(login))
             if record is not None:
-                await self._count_one_more(record)
+                await self._count_one_more(record, peer)
 
-    async def _count_one_more(self, record: LoginRecord) -> None:
-        lockout_after = self.passwords.lockout_after
+    async def _count_one_more(self, record: LoginRecord, peer: Peer) -> None:
+        user, lockout_after = record.user, self.passwords.lockout_after
 
-        def work(tx: Tx, _: object) -> None:
+        def work(tx: Tx, _: object) -> bool:
             attempts = record.login_attempts + 1
-            if lockout_after and attempts >= lockout_after and record.user.is_active:
+            stays = user.is_admin and user.is_active and tx.active_administrators() <= 1
+            if lockout_after and attempts >= lockout_after and user.is_active:
                 attempts = 0
-                if not (record.user.is_admin and tx.active_administrators() <= 1):
-                    tx.update_user(record.user.id, status=UserStatus.LOCKED_OUT)
-            tx.record_login(record.user.id, now_ms=None, login_attempts=attempts)
+                if not stays:
+                    tx.update_user(user.id, status=UserStatus.LOCKED_OUT)
+            tx.record_login(user.id, now_ms=None, login_attempts=attempts)
+            return stays
 
-        await self._gateway.transact(work)
+        # Whom nobody can lock out is slowed down instead, or anyone could guess for ever.
+        if await self._gateway.transact(work) and lockout_after:
+            self.passwords.slow_down(user.login, peer)
 
     async def _count_success(self, record: LoginRecord, *, rehash: str | None) -> None:
         now_ms = self._gateway.now_ms()

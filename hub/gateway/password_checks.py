@@ -44,10 +44,6 @@ class PasswordChecks:
         """Wrong passwords until a user is locked out; 0: never, attempts are slowed down instead."""
         return max(0, self._gateway.setting("user.login.maxAttempts", self._gateway.policy.login_lockout_after))
 
-    @property
-    def _slows_down(self) -> bool:
-        return self.lockout_after == 0
-
     def _now_s(self) -> float:
         return self._gateway.now_us() / 1e6
 
@@ -59,14 +55,18 @@ class PasswordChecks:
         Raises:
             Unauthorized: as if the password were wrong.
         """
-        if self._slows_down and self._throttle.waits(login, peer.address, self._now_s()):
+        if self._throttle.waits(login, peer.address, self._now_s()):
             self._gateway.tally["failed-logins-per-minute"] += 1
             raise BAD_CREDENTIALS.error()
 
     def failed(self, login: str, peer: Peer) -> None:
-        """An attempt came to nothing."""
-        if self._slows_down:
-            self._throttle.failed(login, peer.address, self._now_s())
+        """An attempt came to nothing. Where users are locked out, that is what slows it down."""
+        if self.lockout_after == 0:
+            self.slow_down(login, peer)
+
+    def slow_down(self, login: str, peer: Peer) -> None:
+        """Let further attempts wait, if there are too many."""
+        self._throttle.failed(login, peer.address, self._now_s())
 
     def succeeded(self, login: str, peer: Peer) -> None:
         self._throttle.succeeded(login, peer.address)

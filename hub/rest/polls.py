@@ -1,105 +1,25 @@
 """Long polls: waiting for commands, for notifications, and for the result of a command."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-from hub.actions.polls import PollMessages, WaitForCommand, check_wait, poll_messages, wait_for_command
+from hub.actions.polls import check_wait, poll_messages, wait_for_command
 from hub.gateway import Gateway
-from hub.rest.messages import COMMAND, NOTIFICATION
 from hub.rest.route import Route
 from protocol.errors import BAD_TIMESTAMP, BAD_WAIT, COMMAND_NOT_FOUND, DEVICE_NOT_FOUND, LIMIT_REACHED
-from protocol.forms import INTEGER, NUMBER_ASKED, TEXT_ASKED, TIME_ASKED, Form, Type, path, query
-from protocol.messages import Message
-from protocol.names import Kind, Operation
-from protocol.requests import to_integer, to_text
-from protocol.views import STRING, View, listed, reference
-
-# --- what is asked ----------------------------------------------------------------------------------------------------
-
-
-def _to_list(value: Any, name: str) -> tuple[str, ...] | None:
-    """Texts with commas between them, as they are; empty ones are passed over, and nothing but those is not given."""
-    text = to_text(value, name) or ""
-    return tuple(dict.fromkeys(part for part in text.split(",") if part)) or None
-
-
-COMMA_LIST = Type(_to_list, {"type": "string", "examples": ["one,two"]})
-
-
-@dataclass(slots=True, kw_only=True)
-class PollForm(Form):
-    """A long poll."""
-
-    timestamp: int | None = query(TIME_ASKED)
-    names: tuple[str, ...] | None = query(COMMA_LIST)
-    wait_timeout: int | None = query(NUMBER_ASKED)
-
-    def asked(self, kind: Kind, guids: tuple[str, ...] | None) -> PollMessages:
-        names = None if self.names is None else frozenset(self.names)
-        return PollMessages(kind, guids, names, self.timestamp, self.wait_timeout)
-
-
-@dataclass(slots=True, kw_only=True)
-class OnePollForm(PollForm):
-    """A long poll of one device."""
-
-    guid: str = path(TEXT_ASKED)
-
-    def to_commands(self) -> PollMessages:
-        return self.asked(Kind.COMMAND, (self.guid,))
-
-    def to_notifications(self) -> PollMessages:
-        return self.asked(Kind.NOTIFICATION, (self.guid,))
-
-
-@dataclass(slots=True, kw_only=True)
-class ManyPollForm(PollForm):
-    """A long poll of some devices, or of all that the caller may see."""
-
-    device_guids: tuple[str, ...] | None = query(COMMA_LIST)
-
-    def to_commands(self) -> PollMessages:
-        return self.asked(Kind.COMMAND, self.device_guids)
-
-    def to_notifications(self) -> PollMessages:
-        return self.asked(Kind.NOTIFICATION, self.device_guids)
-
-
-@dataclass(slots=True, kw_only=True)
-class ResultForm(Form):
-    """Waiting for what comes of a command."""
-
-    guid: str = path(TEXT_ASKED)
-    command_id: int = path(INTEGER, "id")
-    wait_timeout: int | None = query(NUMBER_ASKED)
-
-    def to_request(self) -> WaitForCommand:
-        return WaitForCommand(self.guid, self.command_id, self.wait_timeout)
+from protocol.forms import Form
+from protocol.message_forms import PollMany, PollOne, PollResult
+from protocol.message_views import COMMAND, COMMAND_OF_MANY, NOTIFICATION, NOTIFICATION_OF_MANY
+from protocol.names import Operation
+from protocol.requests import to_integer
+from protocol.views import View, each, listed, reference
 
 
 def _check_wait(gateway: Gateway, asked: Mapping[str, str]) -> None:
     check_wait(gateway, to_integer(asked.get("waitTimeout") or None, "waitTimeout"))
 
 
-# --- what answers show ------------------------------------------------------------------------------------------------
-
-
-def _of_many(view: View[Any], name: str, kind: str) -> View[Any]:
-    return View(
-        name,
-        {kind: (reference(view), view), "deviceGuid": (STRING, lambda one: one.device_guid)},
-    )
-
-
-COMMAND_OF_MANY = _of_many(COMMAND, "CommandOfMany", "command")
-NOTIFICATION_OF_MANY = _of_many(NOTIFICATION, "NotificationOfMany", "notification")
-
-
 def _polls(operation: Operation, at: str, summary: str, *, view: View[Any], form: type[Form], ask: Any) -> Route:
-    def shape(found: Sequence[Message]) -> list[dict[str, Any]]:
-        return [view(one) for one in found]
-
     return Route(
         operation=operation,
         method="GET",
@@ -109,7 +29,7 @@ def _polls(operation: Operation, at: str, summary: str, *, view: View[Any], form
         form=form,
         ask=ask,
         check=_check_wait,
-        shape=shape,
+        shape=each(view),
         answer=listed(view),
         refusals=(BAD_WAIT, BAD_TIMESTAMP, LIMIT_REACHED),
         bare=frozenset({BAD_WAIT}),
@@ -122,32 +42,32 @@ ROUTES = [
         "/device/{guid}/command/poll",
         "Wait for commands for a device",
         view=COMMAND,
-        form=OnePollForm,
-        ask=OnePollForm.to_commands,
+        form=PollOne,
+        ask=PollOne.to_commands,
     ),
     _polls(
         Operation.POLL_COMMANDS_OF_MANY,
         "/device/command/poll",
         "Wait for commands for several devices",
         view=COMMAND_OF_MANY,
-        form=ManyPollForm,
-        ask=ManyPollForm.to_commands,
+        form=PollMany,
+        ask=PollMany.to_commands,
     ),
     _polls(
         Operation.POLL_NOTIFICATIONS,
         "/device/{guid}/notification/poll",
         "Wait for notifications of a device",
         view=NOTIFICATION,
-        form=OnePollForm,
-        ask=OnePollForm.to_notifications,
+        form=PollOne,
+        ask=PollOne.to_notifications,
     ),
     _polls(
         Operation.POLL_NOTIFICATIONS_OF_MANY,
         "/device/notification/poll",
         "Wait for notifications of several devices",
         view=NOTIFICATION_OF_MANY,
-        form=ManyPollForm,
-        ask=ManyPollForm.to_notifications,
+        form=PollMany,
+        ask=PollMany.to_notifications,
     ),
     Route(
         operation=Operation.WAIT_FOR_COMMAND,
@@ -155,8 +75,8 @@ ROUTES = [
         path="/device/{guid}/command/{id}/poll",
         summary="Wait for what comes of a command",
         perform=wait_for_command,
-        form=ResultForm,
-        ask=ResultForm.to_request,
+        form=PollResult,
+        ask=PollResult.to_request,
         check=_check_wait,
         shape=COMMAND,
         answer=reference(COMMAND),

@@ -8,7 +8,6 @@ or not at all. The message log is written through the same door, in the same ord
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -23,7 +22,7 @@ from protocol.entities import (
     User,
 )
 from protocol.messages import Command, CommandPatch, Message, Notification
-from protocol.names import KeyType, Kind, UserRole, UserStatus
+from protocol.names import KeyType, Kind, Order, UserRole, UserStatus
 from protocol.requests import UNSET, SaveEquipment, Unset
 
 T = TypeVar("T")
@@ -164,14 +163,6 @@ class Page:
     messages: list[Logged]
     read_to: int
     complete: bool
-
-
-class Order(StrEnum):
-    """By what a list of messages is sorted."""
-
-    TIME = "timestamp"
-    NAME = "name"
-    STATUS = "status"
 
 
 @dataclass(slots=True, frozen=True)
@@ -317,7 +308,7 @@ class Lane:
     """What a worker needs to know before it may give its first id.
 
     Attributes:
-        mark: no id above this was ever given out; the first new one must be greater.
+        mark: the first new id must be greater. Nobody has seen a greater one of this lane, and the log has none of any.
         last_id: the greatest id in the log.
         last_timestamp_ms: the greatest timestamp in the log.
         now_us: the time by the database's clock, in microseconds since 1970: what workers agree on.
@@ -740,13 +731,17 @@ class Store(Protocol):
         """Take a lane that no other worker has: it is this store's until :meth:`close_lane` or the end of its process,
         however long that is paused. One store holds one lane.
 
+        Of the free ones it is one whose mark is not ahead, or else the least ahead: a worker that comes back at once
+        after a crash leaves behind what it had reserved, or its ids would lead those of the others by that. What others
+        do not know yet to be free is the last to be taken.
+
         Messages of a lane become visible to readers in the order of their ids, also after a write whose outcome was
         unknown: a write is refused (``StoreUnavailable``) while the lane is not surely held.
 
         Args:
             owner: names the run of the worker; for logs and :meth:`renew`.
-            queued: this run may let ids be seen before they are stored. If the run before did so on this lane and did
-                not end with :meth:`close_lane`, the range it may have lost is recorded for :meth:`lost`.
+            queued: this run may let ids be seen before they are stored. Of runs that did so, have ended, and did not
+                end with :meth:`close_lane`, the ranges that they may have lost are recorded for :meth:`lost`.
 
         Raises:
             NoLane: all ``LANES`` are taken.

@@ -5,11 +5,11 @@ from functools import lru_cache
 
 from asyncpg import Connection
 
-from hub.store import HistoryQuery, Order
+from hub.store import HistoryQuery
 from hub.store.postgres_log import COLUMNS, TABLES, to_message
 from hub.store.postgres_text import Named
 from protocol.messages import Message, lowest_id
-from protocol.names import Kind
+from protocol.names import Kind, Order
 
 
 async def read_history(connection: Connection, query: HistoryQuery) -> list[Message]:

@@ -10,11 +10,11 @@ from functools import lru_cache
 
 import orjson
 
-from hub.store import HistoryQuery, Order
+from hub.store import HistoryQuery
 from hub.store.sqlite_log import PLACED_TO
 from hub.store.sqlite_read import COLUMNS, to_logged
 from protocol.messages import Message, lowest_id
-from protocol.names import Kind
+from protocol.names import Kind, Order
 
 
 def read_history(connection: sqlite3.Connection, query: HistoryQuery) -> list[Message]:

@@ -7,6 +7,8 @@ from tests.fault.stage import FULL, Stage, scenario
 from tests.waiting import WAIT_S
 
 READING = "before the log is read for the others"
+HEARING = ("before a bundle is delivered", "after a bundle was delivered")
+"""What a gateway does with the messages of another one, so somebody has to insert there."""
 
 
 @scenario(
@@ -25,6 +27,9 @@ async def crash_everywhere(stage: Stage) -> None:
                 await stage.cluster.redis.ask("CLIENT", "KILL", "TYPE", "pubsub")
             await stage.run_for(1.0)
             await other.restart()
+            if point in HEARING:
+                for inserter in stage.inserters:
+                    inserter.move(1)
             if point == READING and after:
                 continue  # Nobody reads so often.
             try:

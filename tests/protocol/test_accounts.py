@@ -83,6 +83,8 @@ def test_secrets_are_not_shown():
         read(CreateUser, {"login": "ann", "password": "s3cret"}),
         read(UpdateUser, {"login": "ann", "password": "s3cret", "oldPassword": "s3cret"}, "5"),
         ShownKey(access_key(), "s3cret"),
+        PutConfiguration(name="google.identity.client.secret", text=b"s3cret"),
+        SetConfiguration(name="google.identity.client.secret", value="s3cret"),
     ]
 
     assert "s3cret" not in repr(forms)

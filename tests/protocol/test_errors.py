@@ -136,6 +136,8 @@ WIRE = [
     (errors.TOO_LARGE, {"value": 9}, 413, "Request body too large: at most 9 bytes"),
     (errors.BAD_TIMESTAMP, {}, 400, "Unparseable timestamp"),
     (errors.BAD_SORT_ORDER, {"order": "up"}, 400, "Unparseable sort order : up"),
+    (errors.BAD_WAIT, {"most": 60}, 400, "waitTimeout must be from 0 to 60 seconds"),
+    (errors.NOTIFICATION_NOT_FOUND, {"id": 5}, 404, "Notification with id = 5 not found"),
     (errors.FOREIGN_ORIGIN, {}, 403, "Origin not allowed"),
     (errors.INTERNAL, {}, 500, "Internal server error"),
     (errors.OVERLOAD, {}, 503, "The hub is busy, try again"),

@@ -19,7 +19,9 @@ from protocol.forms import (
     TIME_ASKED,
     TIMESTAMP,
     Form,
+    ListForm,
     Place,
+    an_object,
     body,
     camel,
     entries,
@@ -185,6 +187,27 @@ def test_small_integers_have_their_bounds():
     assert INT32.convert("2147483647", "offlineTimeout") == 2**31 - 1
     assert INT32.convert(None, "offlineTimeout") is None
     assert refused(lambda: INT32.convert(2**31, "offlineTimeout")).problem is BAD_PARAMETER
+
+
+def test_an_object_inside_a_body_is_taken_apart():
+    """Null is null; anything but an object is refused, by the member's name."""
+    type_ = an_object(lambda members: members["name"], {"name": TEXT})
+
+    assert (type_.convert({"name": "a"}, "network"), type_.convert(None, "network")) == ("a", None)
+    assert refused(lambda: type_.convert(5, "network")).detail == {"parameter": "network"}
+    assert type_.schema == {"type": ["object", "null"], "properties": {"name": TEXT.schema}}
+
+
+def test_the_order_of_a_list_is_looked_at_before_what_it_is_sorted_by():
+    """DeviceHive tells of the first of two faults."""
+
+    @dataclass(slots=True, kw_only=True, eq=False)
+    class Listed(ListForm):
+        sort_field: str | None = query(one_of("ID"))
+
+    error = refused(lambda: Listed.fill({}, {}, {"sortField": "key", "sortOrder": "up"}))
+
+    assert error.problem is BAD_SORT_ORDER
 
 
 # --- describing -------------------------------------------------------------------------------------------------------

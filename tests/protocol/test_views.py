@@ -1,6 +1,6 @@
 """Views: what an answer shows, and the schema that says so."""
 
-from protocol.views import INT64, STRING, View, listed, or_null, reference, time_or_null
+from protocol.views import AT_ONCE, INT64, STRING, View, each, listed, or_null, reference, time_or_null
 from tests.builders import EARLIER_MS, network
 
 NETWORK = View("Network", {"id": (INT64, lambda one: one.id), "name": (STRING, lambda one: one.name)})
@@ -43,3 +43,18 @@ def test_a_document_refers_to_a_view_by_its_name():
     assert listed(NETWORK) == {"type": "array", "items": reference(NETWORK)}
     assert reference(NETWORK)["x-view"] is NETWORK
     assert repr(NETWORK) == "View(Network)"
+
+
+def test_many_are_shown_a_few_at_a_time():
+    """So that nobody waits while 100,000 are shown: all of them, in their order, in pieces of a few."""
+    networks = [network(number) for number in range(1, 2 * AT_ONCE + 2)]
+
+    many = each(NETWORK)(networks)
+
+    assert [len(piece) for piece in many.pieces()] == [AT_ONCE, AT_ONCE, 1]
+    assert list(many) == [NETWORK(one) for one in networks]
+
+
+def test_many_may_be_none():
+    """Then there is no piece."""
+    assert list(each(NETWORK)([]).pieces()) == []

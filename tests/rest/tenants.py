@@ -20,7 +20,7 @@ MARKS = {
     "alice": ("away", "foreign", "bob", "loose"),
     "bob": ("home", '"own', "alice", "loose"),
 }
-"""What no client's answer holds, unless the client said it first."""
+"""What no client's answer holds, unless the client said it first, in a key of its own for one."""
 
 
 def site_world(*who: Who) -> dict[str, Any]:
@@ -292,7 +292,8 @@ def _new_keys(who: Who) -> Iterator[Attempt]:
             yield Attempt("deleteAccessKey", "DELETE", f"{path}/1", None, 204, False)
         else:
             covers = who.kind != "key" or {} in who.permissions
-            yield Attempt("updateAccessKey", "PUT", f"{path}/1", {"label": "x"}, 204 if covers else 403, covers)
+            body = {"label": f"renamed-{addressed}"}
+            yield Attempt("updateAccessKey", "PUT", f"{path}/1", body, 204 if covers else 403, covers)
 
 
 def _managing(who: Who) -> Iterator[Attempt]:

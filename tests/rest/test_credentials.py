@@ -8,7 +8,7 @@ import hub.app
 import hub.gateway.password_checks
 from hub.store import Store
 from protocol.entities import KeyPermission
-from protocol.names import UserStatus
+from protocol.names import KeyType, UserStatus
 from tests.gateway.inside import take_clock
 from tests.rest import http
 from tests.waiting import until
@@ -153,6 +153,54 @@ async def test_a_key_that_is_remembered_expires_all_the_same(site):
     clock.forward(2)
 
     assert told(await client.get("/user/current")) == (401, "Unauthorized")
+
+
+async def session(site, *, ends_in_s):
+    """The id of a session key of alice's, and a client with it."""
+    ends_ms = site.hub.gateway.now_ms() + 1000 * ends_in_s
+    made = await site.hub.gateway.transact(
+        lambda tx, _: tx.insert_key(
+            user_id=2, label="x", permissions=[KeyPermission()], type=KeyType.SESSION, expires_ms=ends_ms
+        )
+    )
+    return made.key.id, site.client(http.key(made.secret))
+
+
+async def test_requests_that_come_at_once_prolong_a_session_once(start_site):
+    """Each of them would otherwise write the same, and make every worker look the key up again."""
+    site = await start_site(session_timeout_ms=100_000, rest_requests_per_s=0.0)
+    take_clock(site.hub.gateway)
+    key_id, client = await session(site, ends_in_s=40)
+    before = site.hub.gateway.rights.epoch
+
+    answers = await asyncio.gather(*(client.get("/user/current") for _ in range(8)))
+
+    assert {answer.status for answer in answers} == {200}
+    record = await site.hub.store.find_key_by_id(key_id)
+    assert record.key.expires_ms == site.hub.gateway.now_ms() + 100_000
+    assert site.hub.gateway.rights.epoch == before + 1
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        (lambda tx, key_id: tx.delete_key(key_id), 401),
+        (lambda tx, key_id: tx.update_key(key_id, type=KeyType.DEFAULT), 200),
+    ],
+)
+async def test_what_is_no_session_any_more_is_not_prolonged(start_site, change, status):
+    """Whether the worker has heard of the change already or not."""
+    site = await start_site(session_timeout_ms=100_000)
+    clock = take_clock(site.hub.gateway)
+    key_id, client = await session(site, ends_in_s=60)
+    assert (await client.get("/user/current")).status == 200
+    clock.forward(30)
+
+    await by_another_process(site, lambda tx: change(tx, key_id))
+
+    assert (await client.get("/user/current")).status == status
+    record = await site.hub.store.find_key_by_id(key_id)
+    assert record is None or record.key.expires_ms == site.hub.gateway.now_ms() + 30_000
 
 
 async def test_a_key_is_judged_by_where_it_comes_from(start_site):

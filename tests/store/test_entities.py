@@ -3,6 +3,7 @@
 import pytest
 
 from hub.store import Change
+from hub.store.entities import MANY
 from protocol.entities import Equipment, EquipmentState
 from protocol.errors import Conflict
 from protocol.names import Kind, UserRole, UserStatus
@@ -413,6 +414,44 @@ async def test_a_device_goes_with_what_hangs_on_it(store):
         return gone, states, tx.user(alice.id).linked_devices
 
     assert ((True, False), (0, 1), {"door"}) == await store.transact(work)
+
+
+@pytest.mark.parametrize("of", ["network_id", "class_id"])
+async def test_many_devices_go_a_few_at_a_time(store, of):
+    """Those of a network or of a class, with what hangs on them, and no others; the last piece is smaller."""
+    devices = [await add_device(store, f"d{number}", network="home") for number in range(5)]
+    other = await store.transact(lambda tx: tx.insert_class(name="Other", version="1").id)
+    await add_device(store, "door", class_id=other)
+    await store.transact(lambda tx: tx.put_equipment_state(devices[0].id, EquipmentState("LED", 1, {})))
+    which = {"network_id": devices[0].network_id, "class_id": devices[0].device_class.id}[of]
+
+    pieces = [await store.transact(lambda tx: tx.delete_devices(**{of: which}, limit=2)) for _ in range(4)]
+
+    assert pieces == [2, 2, 1, 0]
+    assert [device.guid for device in await store.transact(lambda tx: tx.devices())] == ["door"]
+    assert await store.transact(lambda tx: tx.equipment_states(devices[0].id)) == []
+
+
+async def test_devices_that_go_a_few_at_a_time_are_all_named(store):
+    """However many: told of "many" with each piece, everybody would look again each time."""
+    numbers = range(MANY + 20)
+    devices = await store.transact(lambda tx: [insert_device(tx, f"d{number}", network="home") for number in numbers])
+    alice = await add_user(store)
+    for device in devices[:2]:
+        await store.transact(lambda tx, device=device: tx.add_link(("user", alice.id), ("device", device.id)))
+    before = await store.changes(-1)
+
+    def work(tx):
+        tx.delete_devices(network_id=devices[0].network_id, limit=1_000)
+        return tx.changes()
+
+    told = await store.transact(work)
+    seen = await store.changes(before.revision)
+
+    assert {("user", alice.id, None)} | {("device", device.id, device.guid) for device in devices} == {
+        (change.entity, change.id, change.guid) for change in told
+    }
+    assert sorted(told, key=lambda change: change.revision) == list(seen.changes)
 
 
 async def test_messages_of_devices_can_go_little_by_little(store):

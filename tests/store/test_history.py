@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hub.store import HistoryQuery, Order
-from protocol.names import Kind
+from hub.store import HistoryQuery
+from protocol.names import Kind, Order
 from tests.builders import EARLIER_MS
 from tests.store.world import add_device, amend, append, command, notification
 
