@@ -33,7 +33,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 AT_ONCE = 500
-"""Lines of one transaction."""
+"""Lines of one transaction, at most."""
+
+LONGEST_S = 0.5
+"""After so many seconds a transaction takes no more lines: a running hub writes between them, and the database has its
+patience."""
 
 
 class Outcome(StrEnum):
@@ -49,7 +53,7 @@ Counts = dict[str, dict[Outcome, int]]
 
 
 class Import:
-    """Carries out lines, in order, ``AT_ONCE`` in a transaction.
+    """Carries out lines, in order, up to ``AT_ONCE`` in a transaction.
 
     Args:
         is_remote: the hub is elsewhere: hashes, states of equipment and messages cannot be brought there.
@@ -90,8 +94,10 @@ class Import:
         numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
         number, first = next(numbered, (1, b""))
         self._at(number, lambda: self._begin(read_header(first)))
-        while batch := list(islice(numbered, AT_ONCE)):
-            self._carry_out(batch)
+        batch = list(islice(numbered, AT_ONCE))
+        while batch:
+            done = self._carry_out(batch)
+            batch = batch[done:] + list(islice(numbered, done))
 
     def _begin(self, header: Members) -> None:
         pepper = header.get("pepper")
@@ -104,19 +110,24 @@ class Import:
                 "pepper file as well, or give --new-keys FILE"
             )
 
-    def _carry_out(self, batch: list[tuple[int, bytes]]) -> None:
+    def _carry_out(self, batch: list[tuple[int, bytes]]) -> int:
+        """Carry out as many lines as one transaction takes, one at least; returns how many."""
         self._networks.clear()
         self._classes.clear()
-        counts = self._session.change(lambda tx: self._apply_all(tx, batch))
-        for kind, outcome in counts:
+        outcomes = self._session.change(lambda tx: self._apply_all(tx, batch))
+        for kind, outcome in outcomes:
             of_kind = self.counts.setdefault(kind, dict.fromkeys(Outcome, 0))
             of_kind[outcome] += 1
-        self.done = batch[-1][0]
-        self._passed(sum(len(line) for _, line in batch))
+        self.done = batch[len(outcomes) - 1][0]
+        self._passed(sum(len(line) for _, line in batch[: len(outcomes)]))
+        return len(outcomes)
 
     def _apply_all(self, tx: "Tx", batch: list[tuple[int, bytes]]) -> list[tuple[str, Outcome]]:
-        outcomes = []
+        outcomes: list[tuple[str, Outcome]] = []
+        end_s = time.monotonic() + LONGEST_S
         for number, line in batch:
+            if outcomes and time.monotonic() > end_s:
+                break
             outcomes.append(self._at(number, lambda line=line: self._apply(tx, *read_line(line))))  # type: ignore[misc]
             if self._is_remote:
                 self.done = number

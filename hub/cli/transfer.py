@@ -82,8 +82,8 @@ def import_(
     Keys are only kept as hashes, and those are good for a hub with the same pepper. A new device or access key needs an
     export with --secrets and the same pepper, or --new-keys.
 
-    500 lines are one transaction. A bad line is named, and stops the import: what came before its transaction stays,
-    and importing again goes on from there. Over --url each line counts by itself; passwords, states of equipment and
+    Up to 500 lines, or half a second of them, are one transaction. A bad line is named, and stops the import: what came
+    before its transaction stays, and importing again goes on from there. Over --url each line counts by itself; passwords, states of equipment and
     messages cannot be brought there, and devices that are made or changed are told to subscribers.
 
     [bold]Examples[/]

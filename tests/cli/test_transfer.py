@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hub.cli import importing
 from hub.cli.importing import AT_ONCE
 from protocol.entities import EquipmentState
 from protocol.messages import Command, Notification
@@ -99,10 +100,12 @@ def test_without_secrets_nothing_opens_anything(filled):
     assert {line["kind"] for line in lines} == {"network", "class", "user", "key", "device"}
 
 
-def test_keys_that_do_not_come_along_are_made_anew(filled, other, at):
+def test_keys_that_do_not_come_along_are_made_anew(filled, other, at, monkeypatch):
     """And written where only the owner may read them; without the option nothing is half done."""
     filled.hub("export", "all.jsonl")
     file = str(filled.path / "all.jsonl")
+
+    monkeypatch.setattr(importing, "LONGEST_S", 60.0)
 
     refused = at(other).hub("import", file, code=1)
     untouched = other.hub("network", "list", "--json").json
@@ -170,8 +173,9 @@ def test_only_what_differs_is_changed(filled, tmp_path):
         ),
     ],
 )
-def test_a_bad_line_is_named_and_its_transaction_undone(installation, line, told):
+def test_a_bad_line_is_named_and_its_transaction_undone(installation, monkeypatch, line, told):
     """By its number; what stands before it in its transaction is not done either."""
+    monkeypatch.setattr(importing, "LONGEST_S", 60.0)
     file = installation.path / "bad.jsonl"
     written(file, {"kind": "network", "name": "before"})
     file.write_text(file.read_text() + line + "\n")
@@ -184,8 +188,9 @@ def test_a_bad_line_is_named_and_its_transaction_undone(installation, line, told
     assert installation.hub("network", "list", "--json").json == []
 
 
-def test_transactions_before_the_bad_line_stay(installation):
+def test_transactions_before_the_bad_line_stay(installation, monkeypatch):
     """Importing again goes on from there."""
+    monkeypatch.setattr(importing, "LONGEST_S", 60.0)
     networks = [{"kind": "network", "name": f"n{number}"} for number in range(AT_ONCE + 1)]
     file = written(installation.path / "bad.jsonl", *networks, {"kind": "?"})
 
@@ -194,6 +199,17 @@ def test_transactions_before_the_bad_line_stay(installation):
     assert f"lines up to {AT_ONCE + 1} are carried out" in done.err
     assert f"line {AT_ONCE + 3}: " in done.err
     assert len(installation.hub("network", "list", "--json").json) == AT_ONCE
+
+
+def test_a_transaction_ends_when_it_takes_long(installation, monkeypatch):
+    """Each line has one of its own then, and all are carried out."""
+    monkeypatch.setattr(importing, "LONGEST_S", 0.0)
+    networks = [{"kind": "network", "name": f"n{number}"} for number in range(3)]
+
+    done = installation.hub("import", written(installation.path / "x", *networks, {"kind": "?"}), code=1)
+
+    assert "lines up to 4 are carried out" in done.err
+    assert len(installation.hub("network", "list", "--json").json) == 3
 
 
 @pytest.mark.parametrize(
