@@ -83,8 +83,9 @@ def import_(
     export with --secrets and the same pepper, or --new-keys.
 
     Up to 500 lines, or half a second of them, are one transaction. A bad line is named, and stops the import: what came
-    before its transaction stays, and importing again goes on from there. Over --url each line counts by itself; passwords, states of equipment and
-    messages cannot be brought there, and devices that are made or changed are told to subscribers.
+    before its transaction stays, and importing again goes on from there. Over --url each line counts by itself;
+    passwords, states of equipment and messages cannot be brought there, and devices that are made or changed are told
+    to subscribers.
 
     [bold]Examples[/]
 
