@@ -33,6 +33,9 @@ REPLAY_PAGE = 1_000
 Provider = Literal["google", "facebook", "github"]
 """Who else vouches for logins."""
 
+Keeper = Literal["user", "device", "key"]
+"""Who has secrets of which hashes are kept."""
+
 SPREAD_MS = 60_000
 """Timestamps rise with the ids, but for this much: ``AHEAD_MS``, and clocks of workers that do not agree."""
 
@@ -588,6 +591,18 @@ class Tx(Protocol):
         """Whether keys are hashed with the pepper that this database was made with. The first to ask decides."""
         ...
 
+    # Secrets as they are kept, for a copy of an installation
+    def pepper_mark(self) -> str:
+        """A text that is the same only where keys are hashed with the same pepper."""
+        ...
+
+    def kept_secrets(self, entity: Keeper, row_id: int) -> dict[str, str | None]:
+        """What is kept of the secrets of a user, a device or an access key: columns with hashes."""
+        ...
+
+    def put_secrets(self, entity: Keeper, row_id: int, secrets: Mapping[str, str | None]) -> None:
+        """Put back what :meth:`kept_secrets` has given. Logins with another password end."""
+
     # Configuration rows that an administrator wrote
     def configuration(self) -> dict[str, str]: ...
     def configuration_value(self, name: str) -> str | None: ...
@@ -600,6 +615,10 @@ class Tx(Protocol):
 
         ``device`` is its device as this transaction leaves it.
         """
+
+    def message_device(self, kind: Kind, message_id: int) -> int | None:
+        """Whose the message with an id is; None: there is none."""
+        ...
 
     def delete_messages(self, device_ids: Sequence[int], *, limit: int) -> int:
         """Delete up to ``limit`` messages of devices that are about to be deleted: nothing remembers that they were.
