@@ -24,7 +24,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ SETTINGS = {
 class Hub:
     port: int
     key: str
+    process_id: int
 
     def metric(self, name: str) -> float:
         """A counter or gauge of the hub; 0 if it has not got that far."""
@@ -76,13 +77,13 @@ class Hub:
 
 
 @contextlib.contextmanager
-def hub() -> Iterator[Hub]:
+def hub(settings: Mapping[str, str] = SETTINGS) -> Iterator[Hub]:
     """A hub in an empty directory, on its own core."""
     with tempfile.TemporaryDirectory() as directory:
         process = subprocess.Popen(
             [sys.executable, "-m", "hub", "serve", "--log-level", "error"],
             cwd=directory,
-            env=os.environ | SETTINGS,
+            env=os.environ | settings,
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -91,7 +92,8 @@ def hub() -> Iterator[Hub]:
             assert process.stdout is not None
             port = int(process.stdout.readline().split("://")[1].split()[0].rsplit(":", 1)[1])
             process.stdout.readline()
-            yield Hub(port, json.loads((Path(directory) / "hub-profile.json").read_text())["accessKey"])
+            key = json.loads((Path(directory) / "hub-profile.json").read_text())["accessKey"]
+            yield Hub(port, key, process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
             try:

@@ -11,6 +11,9 @@ def make_policy(settings: Settings) -> Policy:
     return Policy(
         api_version=settings.api_version,
         public_url=settings.public_url,
+        bus_address=None if settings.bus_url is None else settings.bus_url.authority,
+        seeded=_seeded(settings) if settings.compat else {},
+        keys_attenuate=settings.keys_attenuate,
         durable_notifications=settings.durability == "commit",
         anonymous_registration=Registration(settings.anonymous_registration),
         network_auto_create=settings.network_auto_create,
@@ -46,6 +49,11 @@ def make_policy(settings: Settings) -> Policy:
         pending_write_bytes=settings.pending_write_bytes,
         open_commands=settings.open_commands_per_device,
         equipment=settings.equipment_per_class,
+        poll_wait_s=settings.poll_wait_s,
+        poll_wait_most_s=settings.poll_wait_most_s,
+        polls=settings.polls,
+        polls_per_key=settings.polls_per_key,
+        messages_per_list=settings.messages_per_list,
         heartbeat_s=settings.heartbeat_s,
         lease_s=settings.lease_s,
         bus_poll_s=settings.bus_poll_s,
@@ -53,6 +61,16 @@ def make_policy(settings: Settings) -> Policy:
         replay_overlap_s=settings.replay_overlap_s,
         idle_topic_s=settings.idle_topic_s,
     )
+
+
+def _seeded(settings: Settings) -> dict[str, str]:
+    """Configuration rows that DeviceHive begins with and that mean a setting of ours: they follow the setting."""
+    rows = {
+        "session.timeout": settings.session_timeout_ms,
+        "user.login.lastTimeout": settings.login_last_timeout_ms,
+        "websocket.ping.timeout": settings.websocket_ping_timeout_ms,
+    }
+    return {name: str(value) for name, value in rows.items() if value is not None}
 
 
 def make_limits(settings: Settings) -> EdgeLimits:

@@ -53,6 +53,8 @@ COMPAT: Mapping[str, Mapping[str, Any]] = {
         "connections_per_device": 0,
         "accepts_per_key_per_s": 0.0,
         "rest_requests_per_s": 0.0,
+        "polls_per_key": 0,
+        "messages_per_list": 0,
     },
 }
 """What HUB_COMPAT implies; an explicit setting wins over it."""
@@ -70,6 +72,7 @@ LIMITS: Mapping[str, Mapping[str, Any]] = {
         "messages_per_s": 0,
         "message_bytes_per_s": 0,
         "rest_requests_per_s": 0.0,
+        "polls_per_key": 0,
     },
 }
 """What HUB_LIMITS implies: ``bench`` lifts rates and counts of connections, never memory or sizes."""
@@ -392,6 +395,19 @@ class Settings(BaseSettings):
     rest_request_burst: Annotated[
         int, Field(ge=1, description="REST requests at once of one key, user, device or address; past it: 429")
     ] = 200
+    poll_wait_s: Annotated[
+        int, Field(ge=0, le=3_600, description="seconds that a long poll waits which does not say how long")
+    ] = 30
+    poll_wait_most_s: Annotated[
+        int, Field(ge=1, le=3_600, description="seconds that a long poll may ask to wait; past it: error 400")
+    ] = 60
+    polls: Annotated[int, Field(ge=1, description="long polls of one process under way; past it: error 429")] = 2_000
+    polls_per_key: Annotated[
+        int, Field(ge=0, description="long polls of one key, user or device under way; past it: error 429. 0: any")
+    ] = 4
+    messages_per_list: Annotated[
+        int, Field(ge=0, description="messages that a list may ask for (take); past it: error 400. 0: no limit")
+    ] = 1_000
     database_wait_s: Annotated[
         float, Field(gt=0, description="seconds that the database may take; past it: error 503")
     ] = 5.0
@@ -638,6 +654,8 @@ class Settings(BaseSettings):
         aside = self.worker_metrics_port
         if aside is not None and aside < self.port <= aside + self.workers:
             yield f"HUB_WORKER_METRICS_PORT: its workers' ports would be {aside + 1} and up, and HUB_PORT is among them"
+        if self.poll_wait_s > self.poll_wait_most_s:
+            yield "HUB_POLL_WAIT_S: must not be more than HUB_POLL_WAIT_MOST_S"
         if self.lease_s < 3 * self.heartbeat_s:
             yield "HUB_LEASE_S: must be at least three times HUB_HEARTBEAT_S, or one lost heartbeat changes who leads"
         if self.admin_password is not None and _published(self.admin_password) and not self.compat:

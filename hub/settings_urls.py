@@ -27,6 +27,15 @@ class Url(SecretStr):
         return scheme + separator + who.partition(":")[0] + at + place.replace("?&", "?").rstrip("?")
 
     @property
+    def authority(self) -> str | None:
+        """Host and port, for whoever may know no more; None: the address has none."""
+        parts = urlsplit(self.text)
+        if not parts.hostname:
+            return None
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        return host if parts.port is None else f"{host}:{parts.port}"
+
+    @property
     def text(self) -> str:
         """All of it."""
         return self.get_secret_value()

@@ -2,6 +2,7 @@
 
 import fcntl
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -19,6 +20,10 @@ class FirstStart:
     access_key: str = field(repr=False)
 
 
+Show = Callable[[FirstStart], None]
+"""Whoever shows the secrets of a first start."""
+
+
 class CannotStart(Exception):
     """The hub could not start; the text says why and what to do."""
 
@@ -32,7 +37,10 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     Raises:
         CannotStart: the address cannot be had.
     """
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Said outright, for asyncio turns Nagle's algorithm off only where it reads TCP: an answer is two writes, its head
+    # and its body, and the second would wait 40 ms for the peer to acknowledge the first.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:

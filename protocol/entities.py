@@ -1,4 +1,4 @@
-"""Entities: what the hub knows about users, networks, devices and keys, and the views of them that go on the wire.
+"""Entities: what the hub knows about users, networks, devices and keys. Views show them on the wire.
 
 Entities are values: nobody changes one after it was made. Secrets are never part of them; the store holds keyed
 hashes of keys and checks passwords itself.
@@ -19,6 +19,7 @@ class User:
         linked_devices: guids of devices linked to the user directly.
         linked_groups: ids of groups linked to the user.
         password_changes: counts changes of the password; a connection that logged in before the last one ends.
+        google_login, facebook_login, github_login: who the user is for others that vouch for logins; None: nobody.
     """
 
     id: int
@@ -31,6 +32,9 @@ class User:
     linked_devices: frozenset[str] = frozenset()
     linked_groups: frozenset[int] = frozenset()
     password_changes: int = 0
+    google_login: str | None = None
+    facebook_login: str | None = None
+    github_login: str | None = None
 
     @property
     def is_admin(self) -> bool:
@@ -65,9 +69,6 @@ class Equipment:
     type: str
     data: Any = None
 
-    def view(self) -> dict[str, Any]:
-        return {"id": self.id, "name": self.name, "code": self.code, "type": self.type, "data": self.data}
-
 
 @dataclass(frozen=True, slots=True)
 class DeviceClass:
@@ -85,17 +86,6 @@ class DeviceClass:
     offline_timeout_s: int | None = None
     data: Any = None
     equipment: tuple[Equipment, ...] = ()
-
-    def view(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "name": self.name,
-            "version": self.version,
-            "isPermanent": self.is_permanent,
-            "offlineTimeout": self.offline_timeout_s,
-            "data": self.data,
-            "equipment": [equipment.view() for equipment in self.equipment],
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,31 +113,6 @@ class Device:
     @property
     def network_id(self) -> int | None:
         return self.network.id if self.network is not None else None
-
-    def view_for_device(self) -> dict[str, Any]:
-        """The view *device-for-device*: the network without its key."""
-        return self._view(self._network_view())
-
-    def view_in_notification(self) -> dict[str, Any]:
-        """The view of ``$device-add`` and ``$device-update``: the network's key is there and always null."""
-        network = self._network_view()
-        return self._view({**network, "key": None} if network is not None else None)
-
-    def _network_view(self) -> dict[str, Any] | None:
-        if self.network is None:
-            return None
-        return {"id": self.network.id, "name": self.network.name, "description": self.network.description}
-
-    def _view(self, network: dict[str, Any] | None) -> dict[str, Any]:
-        return {
-            "id": self.guid,
-            "name": self.name,
-            "status": self.status,
-            "data": self.data,
-            "network": network,
-            "deviceClass": self.device_class.view(),
-            "isBlocked": self.is_blocked,
-        }
 
 
 @dataclass(frozen=True, slots=True)

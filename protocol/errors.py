@@ -5,7 +5,7 @@ extended mode adds. ``PROBLEM.error(...)`` makes the exception to raise; each su
 one place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -159,6 +159,9 @@ COMMAND_REQUIRED = Problem(400, "Command is required", "bad-parameter", "no comm
 COMMAND_ID_REQUIRED = Problem(400, "Command id is required", "bad-parameter", "command/update without commandId")
 COMMAND_NOT_FOUND = Problem(404, "Command with id = {id} not found", "not-found", "no such command of the device")
 
+NOTIFICATION_NOT_FOUND = Problem(
+    404, "Notification with id = {id} not found", "not-found", "no such notification of the device"
+)
 NOTIFICATION_REQUIRED = Problem(400, "Notification is required", "bad-parameter", "no notification, or no name")
 DEVICE_WITHOUT_NETWORK = Problem(
     403,
@@ -198,6 +201,35 @@ DUPLICATE_EQUIPMENT = Problem(
     "conflict",
     "two pieces of equipment of a class share a code",
 )
+NETWORK_NOT_FOUND = Problem(404, "Network with id = {id} not found", "not-found", "absent or invisible")
+NETWORK_EXISTS = Problem(
+    403,
+    "Network cannot be created. Network with such name already exists",
+    "conflict",
+    "REST: a new network with the name of another",
+)
+CLASS_NOT_FOUND = Problem(404, "DeviceClass with id = {id} not found", "not-found", "no such device class")
+CLASS_EXISTS = Problem(
+    403,
+    "DeviceClass cannot be created. Device class with such name and version already exists",
+    "conflict",
+    "REST: a new class with name and version of another",
+)
+CLASS_PERMANENT = Problem(
+    404,
+    "Unable to update equipment on permanent device class.",
+    "not-permitted",
+    "REST: new equipment for a permanent class",
+)
+EQUIPMENT_NOT_FOUND = Problem(
+    404,
+    "Equipment with id = {id} not found for class with id {class_id}",
+    "not-found",
+    "the class has no such equipment",
+)
+ID_GIVEN = Problem(
+    400, "Invalid request parameters. Id cannot be specified.", "bad-parameter", "REST: a new row that brings its id"
+)
 VALIDATION = Problem(400, "Error! Validation failed: \n{violations}", "bad-parameter", "a length or presence rule")
 CONFLICT = Problem(
     409,
@@ -208,6 +240,78 @@ CONFLICT = Problem(
     "somebody else changed the same thing at the same time",
 )
 
+USER_NOT_FOUND = Problem(404, "User not found", "not-found", "REST: no such user")
+USER_NOT_YOURS = Problem(403, "User not found", "not-found", "REST: a client's key asks about somebody else")
+CURRENT_USER_GONE = Problem(409, "Can not get current user.", "conflict", "REST: whoever asks was deleted meanwhile")
+BAD_USER_ID = Problem(400, "Bad user identifier : {value}", "bad-parameter", "REST: neither a number nor current")
+LOGIN_TAKEN = Problem(
+    403, "User with such login already exists. Please, select another one", "conflict", "another user has the login"
+)
+IDENTITY_TAKEN = Problem(
+    403,
+    "User with such identity provider login already exists. Please, select another one",
+    "conflict",
+    "another user has the login of an identity provider",
+)
+PASSWORD_REQUIRED = Problem(400, "Password is required!", "bad-parameter", "the new password is empty or null")
+OLD_PASSWORD_REQUIRED = Problem(
+    403, "Old password is required!", "not-permitted", "a client changes the own password without the present one"
+)
+OLD_PASSWORD_WRONG = Problem(403, "Invalid credentials", "bad-credentials", "the old password is not the present one")
+ROLE_REFUSED = Problem(403, "Invalid user role", "not-permitted", "a client changes the own role or status")
+LAST_ADMINISTRATOR = Problem(
+    403,
+    "The last active administrator must stay",
+    "not-permitted",
+    "nobody would be left to manage the hub",
+)
+MEMBERSHIP_NOT_FOUND = Problem(
+    404,
+    "Network with id {network_id} for user with id {user_id} was not found",
+    "not-found",
+    "the user is not a member of the network",
+)
+
+KEY_NOT_FOUND = Problem(404, "Access key not found.", "not-found", "the user has no such access key")
+KEY_TO_CHANGE_NOT_FOUND = Problem(404, "Access key not found", "not-found", "as before, when it is to be changed")
+LABEL_REQUIRED = Problem(400, "Label is required!", "bad-parameter", "an access key without a label")
+LABEL_TAKEN = Problem(
+    403, "Access key with this label already exists", "conflict", "another key of the user has the label"
+)
+UNKNOWN_KEY_ACTION = Problem(400, "Unknown action!", "bad-parameter", "a key permission names an action that is none")
+ARRAY_EXPECTED = Problem(400, "JSON array expected!", "bad-parameter", "a list of a key permission is no array")
+GRANTS_TOO_MUCH = Problem(
+    403,
+    "Access key cannot grant more than it has",
+    "not-permitted",
+    "a key makes or changes a key with more rights or a longer life than its own",
+)
+
+PROVIDER_UNKNOWN = Problem(
+    401, "Illegal provider name was found: {name}", "bad-credentials", "login: no such identity provider"
+)
+PROVIDER_NOT_ALLOWED = Problem(
+    401,
+    "Identity provider with id = {name} not allowed",
+    "not-permitted",
+    "login: the identity provider is not enabled",
+)
+LOGIN_INPUT = Problem(
+    400, "Invalid or empty authorization request parameters", "bad-parameter", "login: something is missing"
+)
+CODE_REQUIRED = Problem(400, "Invalid or empty authorization code", "bad-parameter", "login by Github without a code")
+PROVIDER_UNREACHABLE = Problem(
+    503,
+    "Exception has been caught during request to the identity provider API",
+    "unavailable",
+    "login: the identity provider does not answer",
+)
+IDENTITY_UNKNOWN = Problem(401, "User not found", "bad-credentials", "login: no user has this login of the provider")
+USER_INACTIVE = Problem(
+    401, "User is locked, disabled or deleted", "bad-credentials", "login by an identity provider: not active"
+)
+INVALID = Problem(400, "{text}", "bad-parameter", "a length or presence rule of what REST answers with a null error")
+
 NOT_FOUND = Problem(404, "HTTP 404 Not Found", "not-found", "REST: no such path, or a number is none")
 WRONG_METHOD = Problem(405, "HTTP 405 Method Not Allowed", "bad-parameter", "REST: the path has no such method")
 WRONG_TYPE = Problem(415, "HTTP 415 Unsupported Media Type", "malformed", "REST: the body is not application/json")
@@ -215,6 +319,12 @@ TOO_LARGE = Problem(413, "Request body too large: at most {value} bytes", "limit
 BAD_TIMESTAMP = Problem(400, "Unparseable timestamp", "bad-parameter", "REST: a time in the query is none")
 BAD_SORT_ORDER = Problem(
     400, "Unparseable sort order : {order}", "bad-parameter", "REST: sortOrder is neither ASC nor DESC"
+)
+BAD_WAIT = Problem(
+    400,
+    "waitTimeout must be from 0 to {most} seconds",
+    "bad-parameter",
+    "REST: a long poll asks to wait too long, or for less than nothing",
 )
 FOREIGN_ORIGIN = Problem(
     403, "Origin not allowed", "not-permitted", "REST: a page of another origin changes something with stored Basic"
@@ -245,4 +355,12 @@ def limit_reached(value: int, what: str, *, name: str) -> HubError:
 
 def violation(name: str, value: object, text: str) -> HubError:
     """The error for a stored member that breaks a length or presence rule, in DeviceHive's words."""
-    return VALIDATION.error(violations=f"On property {name} (value: {value}): {text} ;", detail={"parameter": name})
+    return violations([(name, value, text)])
+
+
+def violations(broken: Sequence[tuple[str, object, str]]) -> HubError:
+    """The same for several: name, value and what is wrong with it of each."""
+    texts = [
+        f"On property {name} (value: {'null' if value is None else value}): {text} ;" for name, value, text in broken
+    ]
+    return VALIDATION.error(violations="\n".join(texts), detail={"parameter": broken[0][0]})

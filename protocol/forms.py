@@ -24,6 +24,7 @@ from protocol.requests import (
     Unset,
     to_boolean,
     to_integer,
+    to_object,
     to_text,
     to_timestamp_ms,
 )
@@ -36,6 +37,7 @@ class Place(StrEnum):
 
     PATH = "path"
     QUERY = "query"
+    HEADER = "header"
     BODY = "body"
 
 
@@ -115,6 +117,22 @@ def one_of(*names: str) -> Type:
     return Type(convert, {"type": "string", "enum": list(names)})
 
 
+def an_object(read: Callable[[Members], Any], members: Mapping[str, Type]) -> Type:
+    """An object inside a body, or null.
+
+    Args:
+        read: makes what it stands for of its members.
+        members: what they look like from outside.
+    """
+
+    def convert(value: Any, name: str) -> Any:
+        found = to_object(value, name)
+        return None if found is None else read(found)
+
+    properties = {name: type_.schema for name, type_ in members.items()}
+    return Type(convert, {"type": ["object", "null"], "properties": properties})
+
+
 def path(type_: Type, name: str = "") -> Any:
     """A field from the path; it is always there."""
     return field(default=UNSET, metadata={"place": Place.PATH, "type": type_, "name": name})
@@ -123,6 +141,11 @@ def path(type_: Type, name: str = "") -> Any:
 def query(type_: Type, name: str = "", *, default: Any = None) -> Any:
     """A field from the query; absent, it has its default."""
     return field(default=default, metadata={"place": Place.QUERY, "type": type_, "name": name})
+
+
+def header(type_: Type, name: str, *, default: Any = None) -> Any:
+    """A field from a header; absent, it has its default."""
+    return field(default=default, metadata={"place": Place.HEADER, "type": type_, "name": name})
 
 
 def body(type_: Type, name: str = "", *, default: Any = UNSET, required: bool = False) -> Any:
@@ -167,9 +190,10 @@ class Form:
         Raises:
             NotFound: as if there were no such path.
         """
+        places = {Place.PATH: path_values, Place.QUERY: query_values}
         for entry in entries(cls):
-            values = path_values if entry.place is Place.PATH else query_values
-            if entry.place is not Place.BODY and entry.type.is_number and entry.name in values:
+            values = places.get(entry.place, {})
+            if entry.type.is_number and entry.name in values:
                 _require_number(values[entry.name], entry.name)
 
     @classmethod
@@ -190,19 +214,38 @@ class Form:
 
     @classmethod
     def fill(
-        cls, body_values: Mapping[str, Any], path_values: Mapping[str, str], query_values: Mapping[str, str]
+        cls,
+        body_values: Mapping[str, Any],
+        path_values: Mapping[str, str],
+        query_values: Mapping[str, str],
+        *,
+        headers: Mapping[str, str] = {},
     ) -> Self:
         """Convert the rest, and make the form.
 
+        Args:
+            headers: by name in lower case.
+
         Raises:
-            BadRequest: a value of the query is wrong; ``detail`` names it.
+            BadRequest: a value of the query or of a header is wrong; ``detail`` names it.
         """
         found = dict(body_values)
+        places = {Place.PATH: path_values, Place.QUERY: query_values, Place.HEADER: headers}
         for entry in entries(cls):
-            values = path_values if entry.place is Place.PATH else query_values
-            if entry.place is not Place.BODY and entry.name in values:
-                found[entry.attribute] = entry.type.convert(values[entry.name], entry.name)
+            values, name = places.get(entry.place, {}), entry.name
+            name = name.lower() if entry.place is Place.HEADER else name
+            if name in values:
+                found[entry.attribute] = entry.type.convert(values[name], entry.name)
         return cls(**found)
+
+
+@dataclass(slots=True, kw_only=True)
+class ListForm(Form):
+    """What every list of entities takes; each has a ``sort_field`` of its own, which is looked at after the order."""
+
+    descending: bool = query(SORT_ORDER, "sortOrder", default=False)
+    take: int | None = query(COUNT)
+    skip: int | None = query(COUNT)
 
 
 def _require_number(value: str, name: str) -> None:

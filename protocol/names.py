@@ -102,6 +102,14 @@ class Kind(IntEnum):
     COMMAND = 2
 
 
+class Order(StrEnum):
+    """By what a list of messages is sorted."""
+
+    TIME = "timestamp"
+    NAME = "name"
+    STATUS = "status"
+
+
 class Role(StrEnum):
     """What a principal is; ``ADMIN`` and ``CLIENT`` are users who logged in themselves."""
 
@@ -134,6 +142,16 @@ class KeyType(IntEnum):
     DEFAULT = 0
     SESSION = 1
     OAUTH = 2
+
+
+class Provider(StrEnum):
+    """Who vouches for a login, by the name that configuration rows begin with."""
+
+    GOOGLE = "google"
+    FACEBOOK = "facebook"
+    GITHUB = "github"
+    PASSWORD = "password"  # noqa: S105 - a word, not a secret
+    """Nobody else: the hub itself, by the user's password."""
 
 
 class KeyAction(StrEnum):
@@ -231,6 +249,9 @@ NETWORK_KEY_MAX = 64
 DESCRIPTION_MAX = 128
 LOGIN_MAX = 64
 LABEL_MAX = 64
+IDENTITY_MAX = 64
+CONFIGURATION_NAME_MAX = 32
+CONFIGURATION_VALUE_MAX = 128
 IDEMPOTENCY_KEY_MAX = 64
 
 INT32_MAX = 2**31 - 1

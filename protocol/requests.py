@@ -20,7 +20,8 @@ from protocol.times import parse_ms
 
 Members = Mapping[str, Any]
 
-_INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
+INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
+"""The text of a number."""
 
 
 class Unset:
@@ -36,6 +37,11 @@ class Unset:
 
 
 UNSET = Unset()
+
+
+def or_none(value: Any) -> Any:
+    """Of something new, what was not said of it is null."""
+    return None if value is UNSET else value
 
 
 # --- conversion of one member -----------------------------------------------------------------------------------------
@@ -58,7 +64,7 @@ def to_integer(value: Any, name: str, *, most: int = INT64_MAX) -> int | None:
     """An integral number, or a string with one; null is absent."""
     if value is None:
         return None
-    if isinstance(value, str) and _INTEGER.fullmatch(value):
+    if isinstance(value, str) and INTEGER.fullmatch(value):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not -most - 1 <= value <= most:
         raise bad_parameter(name)
@@ -431,12 +437,13 @@ class SaveDevice:
     """``device/save``, and REST's registration. UNSET: leave as it is. None: set to null, where that is allowed.
 
     Attributes:
+        device_key: UNSET: there is no place for one beside the device, so nobody has to give one there.
         given: whether there was a ``device`` object at all.
         equipment: the legacy place beside ``device``; used only when the class brings none of its own.
     """
 
     device_guid: str | None
-    device_key: str | None
+    device_key: str | None | Unset
     given: bool
     key: str | None | Unset = UNSET
     name: str | None | Unset = UNSET
@@ -482,10 +489,15 @@ def _nested(members: Members, member: str, read: Callable[[Members], Any]) -> An
 
 
 def to_idempotency_key(members: Members) -> str | None:
-    """``idempotencyKey``: 1 to 64 characters, or absent."""
-    key = to_text(members.get("idempotencyKey"), "idempotencyKey")
+    """``idempotencyKey`` of a message; null is absent."""
+    return checked_idempotency_key(members.get("idempotencyKey"), "idempotencyKey")
+
+
+def checked_idempotency_key(value: Any, name: str) -> str | None:
+    """1 to 64 characters; null is absent."""
+    key = to_text(value, name)
     if key is not None and not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX:
-        raise bad_parameter("idempotencyKey")
+        raise bad_parameter(name)
     return key
 
 

@@ -182,6 +182,7 @@ def test_every_problem_is_told_at_once(tmp_path):
         ({"HUB_BUS_URL": "nats://x"}, "HUB_BUS_URL (environment): must be redis://"),
         ({"HUB_BUS_URL": "redis://x:port"}, "HUB_BUS_URL (environment): has a port"),
         ({"HUB_LEASE_S": "2"}, "HUB_LEASE_S: must be at least three times HUB_HEARTBEAT_S"),
+        ({"HUB_POLL_WAIT_S": "61"}, "HUB_POLL_WAIT_S: must not be more than HUB_POLL_WAIT_MOST_S"),
         ({"HUB_WORKERS": "2"}, "HUB_WORKERS: must be 1"),
         ({"HUB_WORKER_METRICS_PORT": "8079"}, "HUB_WORKER_METRICS_PORT: its workers' ports would be 8080 and up"),
         ({"HUB_CONTEXT_PATHS": "api/"}, "HUB_CONTEXT_PATHS (environment): each must be empty or like /api"),
@@ -321,7 +322,8 @@ def test_bench_lifts_rates_and_counts_of_connections_only():
     lifted = set(LIMITS["bench"])
 
     assert not lifted & SIZES
-    assert all("per_s" in name or "burst" in name or name.startswith("connections_per") for name in lifted)
+    counts = ("connections_per", "polls_per")
+    assert all("per_s" in name or "burst" in name or name.startswith(counts) for name in lifted)
     assert all(getattr(Settings(limits="bench"), name) in (0, 1_000_000) for name in lifted)
 
 
@@ -411,6 +413,20 @@ def test_another_program_gets_an_address_without_passwords():
 
     assert url.without_passwords() == "postgresql://hub@db/hub?sslmode=require"
     assert Url("postgres://hub:x@db/hub?password=x").without_passwords() == "postgres://hub@db/hub"
+
+
+@pytest.mark.parametrize(
+    ("url", "authority"),
+    [
+        ("redis://hub:geheim@bus:6379/1?password=geheim", "bus:6379"),
+        ("redis://bus", "bus"),
+        ("rediss://[fd00::1]:7000", "[fd00::1]:7000"),
+        ("unix:///run/redis.sock", None),
+    ],
+)
+def test_everybody_may_know_host_and_port(url, authority):
+    """And nothing else of an address."""
+    assert Url(url).authority == authority
 
 
 def test_a_mistake_in_an_address_shows_no_password(tmp_path):

@@ -67,7 +67,7 @@ async def resolve(gateway: Gateway, connection: Connection, exchange: Exchange) 
             return principal
         if _is_other_device(gateway, principal, exchange):
             return await gateway.logins.by_device(exchange.device_id, exchange.device_key)
-    await _require_valid(gateway, principal)
+    await require_valid(gateway, principal)
     return principal
 
 
@@ -90,7 +90,7 @@ def is_current(gateway: Gateway, principal: Principal) -> bool:
     return device is not None and device.id == principal.device.id and not device.is_blocked
 
 
-async def _require_valid(gateway: Gateway, principal: Principal) -> None:
+async def require_valid(gateway: Gateway, principal: Principal) -> None:
     """Refuse what comes in between the end of a credential and the end of its connection."""
     if principal.key is not None and principal.key.expired(gateway.now_ms()):
         raise KEY_EXPIRED.error()

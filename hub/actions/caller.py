@@ -1,6 +1,8 @@
 """Who called an action, and over what."""
 
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from hub.core.access import Peer, Principal
 from hub.core.connection import Connection
@@ -16,12 +18,16 @@ class Caller:
     Attributes:
         peer, base_url: of a request without a connection: where it came from, and scheme, host and context path that
             it used.
+        epoch: of a request without a connection: that of the rights, when reading about its principal began.
+        gone: returns when whoever asked is not there any more to be answered; None: nobody can tell. To be called once.
     """
 
     principal: Principal
     connection: Connection | None = None
     peer: Peer = Peer()
     base_url: str = ""
+    epoch: int = 0
+    gone: Callable[[], Coroutine[Any, Any, None]] | None = None
 
     def sees(self, action: KeyAction, device: Device | None) -> bool:
         """Whether the device exists for this caller, as far as this action goes."""

@@ -6,11 +6,12 @@ If any step refuses, everything before it is undone, networks and classes made o
 import hmac
 from typing import Any
 
+from hub.actions.equipment import differ, replace_equipment
 from hub.core.access import Principal
 from hub.gateway.policy import Policy
 from hub.gateway.policy import Registration as Anonymous
 from hub.store import Tx
-from protocol.entities import Device, DeviceClass, Equipment, Network
+from protocol.entities import Device, DeviceClass, Network
 from protocol.errors import (
     BAD_CREDENTIALS,
     DEVICE_CLASS_REQUIRED,
@@ -18,27 +19,17 @@ from protocol.errors import (
     DEVICE_KEY_REQUIRED,
     DEVICE_NAME_REQUIRED,
     DEVICE_NOT_YOURS,
-    DUPLICATE_EQUIPMENT,
     GUID_REQUIRED,
     NETWORK_KEY,
     NO_NETWORK_ACCESS,
     NO_NETWORK_CREATION,
     NOT_PERMITTED,
     HubError,
-    limit_reached,
     violation,
 )
-from protocol.names import (
-    DESCRIPTION_MAX,
-    DEVICE_KEY_MAX,
-    GUID_MAX,
-    NAME_MAX,
-    NETWORK_KEY_MAX,
-    VERSION_MAX,
-    KeyAction,
-    Role,
-)
-from protocol.requests import UNSET, SaveClass, SaveDevice, SaveEquipment, SaveNetwork, Unset, to_json
+from protocol.names import KeyAction, Role
+from protocol.requests import UNSET, SaveClass, SaveDevice, SaveNetwork, Unset, or_none
+from protocol.rules import DEVICE, DEVICE_CLASS, NETWORK, check
 
 
 def check_request(ask: SaveDevice, principal: Principal) -> str:
@@ -55,7 +46,7 @@ def check_request(ask: SaveDevice, principal: Principal) -> str:
         raise DEVICE_KEY_REQUIRED.error(detail={"parameter": "device.key"})
     if ask.device_class is None:
         raise DEVICE_CLASS_REQUIRED.error(detail={"parameter": "device.deviceClass"})
-    _check(ask.device_guid, "guid", GUID_MAX)
+    check(DEVICE, guid=ask.device_guid)
     return ask.device_guid
 
 
@@ -64,12 +55,16 @@ class Registration:
 
     Args:
         auto_create: whether anybody may make a network by naming it.
+        for_others: whether a device may save other devices: a gateway those behind it.
     """
 
-    def __init__(self, ask: SaveDevice, principal: Principal, policy: Policy, *, auto_create: bool) -> None:
+    def __init__(
+        self, ask: SaveDevice, principal: Principal, policy: Policy, *, auto_create: bool, for_others: bool
+    ) -> None:
         self._ask = ask
         self._principal = principal
         self._policy = policy
+        self._for_others = for_others
         self._auto_create = auto_create
         self._guid = ask.device_guid or ""
         # A gateway saves the devices behind it: they are not its own, so the rules for strangers hold, but a failure
@@ -99,7 +94,7 @@ class Registration:
     # --- who may
 
     def _check_early(self, tx: Tx, existing: Device | None) -> None:
-        if self._foreign and not self._policy.devices_gateway_mode:
+        if self._foreign and not self._for_others:
             raise self._not_yours()
         if self._role is Role.ANONYMOUS:
             self._check_stranger(tx, existing)
@@ -174,9 +169,7 @@ class Registration:
         return network.id
 
     def _create(self, tx: Tx, asked: SaveNetwork) -> int:
-        _check(asked.name, "name", NAME_MAX)
-        _check(asked.key, "key", NETWORK_KEY_MAX, least=0, required=False)
-        _check(asked.description, "description", DESCRIPTION_MAX, least=0, required=False)
+        check(NETWORK, name=asked.name, key=asked.key, description=asked.description)
         manages = self._role is Role.ADMIN or (
             self._role is Role.KEY and self._principal.access.allows(KeyAction.MANAGE_NETWORK)
         )
@@ -202,8 +195,7 @@ class Registration:
         asked = self._ask.device_class
         if not isinstance(asked, SaveClass):
             return UNSET
-        _check(asked.name, "name", NAME_MAX)
-        _check(asked.version, "version", VERSION_MAX)
+        check(DEVICE_CLASS, name=asked.name, version=asked.version)
         found = tx.device_class(asked.name or "", asked.version or "")
         if found is None:
             found = tx.insert_class(
@@ -211,7 +203,7 @@ class Registration:
                 version=asked.version or "",
                 is_permanent=bool(asked.is_permanent),
                 offline_timeout_s=asked.offline_timeout_s or None,
-                data=None if asked.data is UNSET else asked.data,
+                data=or_none(asked.data),
             )
             self._replace_equipment(tx, found, asked)
         elif not found.is_permanent:
@@ -225,9 +217,7 @@ class Registration:
             "data": asked.data,
         }
         changed = {
-            name: value
-            for name, value in changes.items()
-            if value is not UNSET and _differ(value, getattr(found, name))
+            name: value for name, value in changes.items() if value is not UNSET and differ(value, getattr(found, name))
         }
         if changed:
             tx.update_class(found.id, **changed)
@@ -235,19 +225,8 @@ class Registration:
 
     def _replace_equipment(self, tx: Tx, found: DeviceClass, asked: SaveClass) -> None:
         equipment = asked.equipment if asked.equipment is not None else self._ask.equipment
-        if equipment is None:
-            return
-        most = self._policy.equipment
-        if len(equipment) > most:
-            raise limit_reached(most, "pieces of equipment per device class", name="equipment-per-class")
-        codes: set[str] = set()
-        for item in equipment:
-            _check_equipment(item)
-            if item.code in codes:
-                raise DUPLICATE_EQUIPMENT.error(code=item.code, id=found.id)
-            codes.add(item.code or "")
-        if _differ([_piece(item) for item in equipment], [_piece(item) for item in found.equipment]):
-            tx.replace_equipment(found.id, equipment)
+        if equipment is not None:
+            replace_equipment(tx, found, equipment, most=self._policy.equipment)
 
     # --- the device
 
@@ -263,21 +242,20 @@ class Registration:
             changes["is_blocked"] = UNSET if ask.is_blocked is UNSET else bool(ask.is_blocked)
         if not (self._role in (Role.KEY, Role.DEVICE) and existing.device_class.is_permanent):
             changes["class_id"] = device_class
-        self._check_values(changes)
+        check(DEVICE, **changes)
         present = _values(existing)
         changed = {
             name: value
             for name, value in changes.items()
-            if value is not UNSET and (name not in present or _differ(value, present[name]))
+            if value is not UNSET and (name not in present or differ(value, present[name]))
         }
         if changed:
             tx.update_device(existing.id, **changed)
 
     def _insert(self, tx: Tx, network: int | None | Unset, device_class: int | Unset) -> None:
         ask = self._ask
-        key = ask.key if isinstance(ask.key, str) else ask.device_key
-        values = {"key": key, "name": ask.name or None, "status": ask.status}
-        self._check_values(values)
+        key = ask.key if isinstance(ask.key, str) else or_none(ask.device_key)
+        check(DEVICE, key=key, name=or_none(ask.name), status=ask.status)
         if isinstance(device_class, Unset):
             raise violation("deviceClass", None, "deviceClass field cannot be null.")
         device = tx.insert_device(
@@ -287,23 +265,12 @@ class Registration:
             class_id=device_class,
             network_id=network or None,
             status=ask.status or None,
-            data=None if ask.data is UNSET else ask.data,
+            data=or_none(ask.data),
             is_blocked=bool(ask.is_blocked),
         )
         if network is None and self._for_client:
             # Without a network only a link lets its creator see the device.
             tx.add_link(("user", self._principal.require_user().id), ("device", device.id))
-
-    def _check_values(self, values: dict[str, Any]) -> None:
-        lengths = {"key": DEVICE_KEY_MAX, "name": NAME_MAX, "status": NAME_MAX}
-        for name, most in lengths.items():
-            if name in values and values[name] is not UNSET:
-                _check(values[name], name, most, required=name != "status")
-
-
-def _differ(value: Any, stored: Any) -> bool:
-    """Whether two values differ as JSON, for which true and 1 are not the same."""
-    return to_json(value) != to_json(stored)
 
 
 def _values(device: Device) -> dict[str, Any]:
@@ -316,27 +283,6 @@ def _values(device: Device) -> dict[str, Any]:
         "class_id": device.device_class.id,
         "is_blocked": device.is_blocked,
     }
-
-
-def _piece(item: SaveEquipment | Equipment) -> tuple[Any, ...]:
-    return item.name, item.code, item.type, item.data
-
-
-def _check_equipment(item: SaveEquipment) -> None:
-    _check(item.name, "name", NAME_MAX)
-    _check(item.code, "code", NAME_MAX)
-    _check(item.type, "type", NAME_MAX)
-
-
-def _check(value: str | None, name: str, most: int, *, least: int = 1, required: bool = True) -> None:
-    if value is None:
-        if required:
-            raise violation(name, None, f"{name} field cannot be null.")
-    elif not least <= len(value) <= most:
-        shown = "…" if name == "key" else value
-        raise violation(
-            name, shown, f"Field cannot be empty. The length of {name} should not be more than {most} symbols."
-        )
 
 
 def _same(secret: str, given: str | None) -> bool:

@@ -15,11 +15,11 @@ from protocol.errors import (
     EQUIPMENT_PARAMETERS,
     PARAMETERS_NOT_OBJECT,
     bad_parameter,
-    violation,
 )
 from protocol.messages import NULL, Notification
-from protocol.names import NAME_MAX, Action, Special
+from protocol.names import Action, Special
 from protocol.requests import InsertNotification, to_text
+from protocol.rules import DEVICE, EQUIPMENT, check
 
 Inserter = Callable[[Gateway, Caller, Device, InsertNotification], Awaitable[Notification]]
 
@@ -32,7 +32,7 @@ async def insert_equipment(gateway: Gateway, caller: Caller, device: Device, ask
     code = to_text(state.pop(Special.EQUIPMENT, None), "equipment")
     if code is None:
         raise EQUIPMENT_CODE.error(detail={"parameter": "equipment"})
-    _check_length("code", code)
+    check(EQUIPMENT, code=code)
 
     def change(tx: Tx, device: Device, stamp: Stamp) -> None:
         tx.put_equipment_state(device.id, EquipmentState(code, stamp.timestamp_ms, state))
@@ -47,7 +47,7 @@ async def insert_status(gateway: Gateway, caller: Caller, device: Device, ask: I
     status = _parameters(ask).get("status")
     if not isinstance(status, str) or "\0" in status:
         raise bad_parameter("status")
-    _check_length("status", status)
+    check(DEVICE, status=status)
 
     def change(tx: Tx, device: Device, stamp: Stamp) -> None:
         tx.update_device(device.id, status=status)
@@ -65,15 +65,6 @@ def _parameters(ask: InsertNotification) -> dict[str, Any]:
     if not isinstance(ask.value, dict):
         raise PARAMETERS_NOT_OBJECT.error(detail={"parameter": "parameters"})
     return ask.value
-
-
-def _check_length(name: str, value: str) -> None:
-    if not 1 <= len(value) <= NAME_MAX:
-        raise violation(
-            name,
-            value,
-            f"Field cannot be empty. The length of {name} should not be more than {NAME_MAX} symbols.",
-        )
 
 
 async def _insert_with(

@@ -100,6 +100,9 @@ class Bundle:
         sections: committed messages and updates, one section for each topic that has any.
         ends: to everybody, now and then: the last id that was published on each topic that this run has used.
         floor: with ``ends``: everything of this lane up to this id was published.
+        floor_ms: with ``ends``: nothing of this lane above ``floor`` has a timestamp at or before this one.
+        asks_ms: to everybody: give no timestamp at or before this one any more, and tell the floors as soon as what has
+            such a timestamp is committed. 0: nothing is asked.
         revision: to everybody: the newest change of an entity, when any was made; receivers look what it was.
         presence: to everybody.
         leaving: to everybody: the sender ends in good order.
@@ -110,9 +113,17 @@ class Bundle:
     sections: Sequence[Section] = ()
     ends: Mapping[int, int] | None = None
     floor: int = 0
+    floor_ms: int = 0
+    asks_ms: int = 0
     revision: int | None = None
     presence: Presence | None = None
     leaving: bool = False
+
+    @property
+    def tells_everybody(self) -> bool:
+        """Whether there is something in it besides its sections."""
+        parts = (self.ends, self.revision, self.presence)
+        return self.leaving or self.asks_ms > 0 or any(part is not None for part in parts)
 
 
 class Receiver(Protocol):

@@ -139,8 +139,7 @@ class ExchangeBus:
             self.lost += 1
             return
         sections = [section for section in bundle.sections if section.topic in self._heard]
-        told = bundle.ends is not None or bundle.revision is not None or bundle.presence is not None
-        if sections or told or bundle.leaving:
+        if sections or bundle.tells_everybody:
             self._receiver.deliver(replace(bundle, sections=sections))
 
     def figures(self) -> Mapping[str, float]:

@@ -159,8 +159,7 @@ class RedisBus:
         except Malformed:
             self._refused += 1
             return
-        told = bundle.ends is not None or bundle.revision is not None or bundle.presence is not None
-        if self._receiver is not None and (bundle.sections or told or bundle.leaving):
+        if self._receiver is not None and (bundle.sections or bundle.tells_everybody):
             self._received += 1
             try:
                 self._receiver.deliver(bundle)

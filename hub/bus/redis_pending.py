@@ -78,7 +78,7 @@ class Pending:
         try:
             chunks = [(section.topic, encode_section(section)) for section in bundle.sections]
             sender = self._senders.get(bundle.worker) or _Sender(sender_mark(bundle.worker), bundle.lane)
-            told_bytes = len(encode_bundle(sender.mark, sender.lane, (), bundle)) if _tells(bundle) else 0
+            told_bytes = len(encode_bundle(sender.mark, sender.lane, (), bundle)) if bundle.tells_everybody else 0
         except (ValueError, OverflowError, TypeError, LookupError):
             return False
         size_bytes = sum(_size_bytes(chunk) for _, chunk in chunks) + told_bytes
@@ -151,11 +151,6 @@ def _size_bytes(chunk: Chunk) -> int:
     return len(chunk.data) + _CHUNK_BYTES
 
 
-def _tells(bundle: Bundle) -> bool:
-    parts = (bundle.ends, bundle.revision, bundle.presence)
-    return bundle.leaving or any(part is not None for part in parts)
-
-
 def _cut(topics: dict[int, list[Chunk]], room_bytes: int) -> tuple[dict[int, list[Chunk]], int]:
     """Take chunks out of ``topics`` while there is room; returns them, and the room that is left. What did not fit
     stays in front, so that it is the first the next time."""
@@ -196,7 +191,8 @@ def _told_after(before: Bundle | None, bundle: Bundle) -> Bundle:
         told.ends = {**before.ends, **(told.ends or {})}
     if told.revision is None or (before.revision is not None and before.revision > told.revision):
         told.revision = before.revision
-    told.floor = max(before.floor, told.floor)
+    told.floor, told.floor_ms = max(before.floor, told.floor), max(before.floor_ms, told.floor_ms)
+    told.asks_ms = max(before.asks_ms, told.asks_ms)
     told.presence = _presence_after(before.presence, told.presence)
     told.leaving = before.leaving or bundle.leaving
     return told

@@ -20,7 +20,7 @@ from hub.bus import TOPICS, Bundle, Placed, Presence, Section, Updated, topics_o
 from protocol.messages import LANES, Command, Message, Notification
 from protocol.names import Kind
 
-VERSION = 1
+VERSION = 2
 LIMIT_BYTES = 64 << 20
 """A bundle that is larger was not made by one of us: a sender splits at ``hub.bus.redis_pending.MESSAGE_BYTES``."""
 
@@ -144,8 +144,11 @@ def _without_gaps(chunks: Sequence[Chunk]) -> Iterator[Sequence[Chunk]]:
 def _told_row(told: Bundle) -> tuple[Any, ...] | None:
     ends = None if told.ends is None else [value for end in told.ends.items() for value in end]
     presence = None if told.presence is None else _presence_row(told.presence)
-    row = (ends, told.floor, told.revision, presence, told.leaving)
-    return row if row != (None, 0, None, None, False) else None
+    row = (ends, told.floor, told.floor_ms, told.asks_ms, told.revision, presence, told.leaving)
+    return row if row != _NOTHING_TOLD else None
+
+
+_NOTHING_TOLD = (None, 0, 0, 0, None, None, False)
 
 
 def _presence_row(presence: Presence) -> tuple[Any, ...]:
@@ -302,11 +305,11 @@ def _check_message(row: Any) -> None:
 
 
 def _take_told(bundle: Bundle, row: Any) -> None:
-    ends, floor, revision, presence, leaving = row
+    ends, floor, floor_ms, asks_ms, revision, presence, leaving = row
     if ends is not None:
         bundle.ends = dict(_pairs_of_counts(ends))
         _demand(all(topic < TOPICS for topic in bundle.ends))
-    bundle.floor = _count(floor)
+    bundle.floor, bundle.floor_ms, bundle.asks_ms = _count(floor), _count(floor_ms), _count(asks_ms)
     bundle.revision = None if revision is None else _count(revision)
     bundle.presence = None if presence is None else _presence(presence)
     _demand(type(leaving) is bool)

@@ -8,15 +8,17 @@ ten devices and with a hundred thousand, and a device that moves or is made late
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
 from protocol.entities import AccessKey, Device, KeyPermission, User
 from protocol.errors import NOT_AUTHENTICATED, NOT_PERMITTED
 from protocol.names import ADMIN_ACTIONS, Action, KeyAction, Operation, Role
+from protocol.requests import INTEGER, to_json
 
 Address = IPv4Address | IPv6Address
+Block = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +173,9 @@ def key_principal(key: AccessKey, owner: User, peer: Peer) -> Principal:
     """The principal of an access key: what its owner reaches, narrowed by the permissions that apply to this peer."""
     clauses: dict[KeyAction, Clauses] = {}
     networks: dict[KeyAction, frozenset[int] | None] = {}
+    meant = [as_meant(entry) for entry in key.permissions]
     for action in KeyAction:
-        permissions = [entry for entry in key.permissions if applies(entry, action, owner, peer)]
+        permissions = [entry for entry in meant if applies(entry, action, owner, peer)]
         if permissions:
             clauses[action] = _narrow(reach(owner), permissions)
             networks[action] = _networks(owner, permissions)
@@ -183,6 +186,17 @@ def device_principal(device: Device) -> Principal:
     """The principal of a device: itself only."""
     itself = (Clause(guids=frozenset((device.guid,))),)
     return Principal(Role.DEVICE, Access(dict.fromkeys(KeyAction, itself)), device=device)
+
+
+def scopes_of_both(principal: Principal, one: KeyAction, other: KeyAction, peer: Peer) -> Clauses:
+    """Which devices a principal reaches for two actions at once. Of a key, one permission has to allow both: what
+    several of them allow apart does not add up."""
+    key, owner = principal.key, principal.user
+    if key is None or owner is None:
+        return principal.access.scopes(other) if principal.access.allows(one) else ()
+    meant = map(as_meant, key.permissions)
+    both = [entry for entry in meant if all(applies(entry, action, owner, peer) for action in (one, other))]
+    return _narrow(reach(owner), both)
 
 
 def reach(user: User) -> Clauses:
@@ -223,8 +237,34 @@ def _networks(owner: User, permissions: Iterable[KeyPermission]) -> frozenset[in
 # --- one permission of a key ------------------------------------------------------------------------------------------
 
 
+def as_meant(permission: KeyPermission) -> KeyPermission:
+    """A permission whose lists hold what they are about: they are kept as they were sent, and in a list of texts that
+    may be a number, in a list of numbers a text, and anywhere null, which names nothing."""
+    return KeyPermission(
+        domains=_texts(permission.domains),
+        subnets=_texts(permission.subnets),
+        actions=_texts(permission.actions),
+        network_ids=_numbers(permission.network_ids),
+        device_guids=_texts(permission.device_guids),
+    )
+
+
+def _texts(values: tuple[Any, ...] | None) -> tuple[str, ...] | None:
+    if values is None:
+        return None
+    return tuple(value if isinstance(value, str) else to_json(value).decode() for value in values if value is not None)
+
+
+def _numbers(values: tuple[Any, ...] | None) -> tuple[int, ...] | None:
+    if values is None:
+        return None
+    texts = (str(value) for value in values if isinstance(value, int | str) and not isinstance(value, bool))
+    return tuple(int(text) for text in texts if INTEGER.fullmatch(text))
+
+
 def applies(permission: KeyPermission, action: KeyAction, owner: User, peer: Peer) -> bool:
-    """Whether a permission lets this action through from this peer. Null is no condition, an empty list nothing."""
+    """Whether a permission, as it is meant, lets this action through from this peer. Null is no condition, and an empty
+    list lets nothing through."""
     return (
         _names_action(permission, action, owner)
         and _names_address(permission, peer)
@@ -247,20 +287,26 @@ def _names_address(permission: KeyPermission, peer: Peer) -> bool:
 
 
 def _contains(subnet: str, address: Address) -> bool:
+    block = to_block(subnet)
+    return block is not None and address in block
+
+
+def to_block(subnet: str) -> Block | None:
+    """The addresses that a subnet names; IPv4 inside IPv6 is taken as IPv4. None: it names none."""
     try:
         network = ip_network(subnet.strip(), strict=False)
     except ValueError:
-        return False
+        return None
     if network.version == 6 and network.prefixlen >= 96 and (mapped := network.network_address.ipv4_mapped):
-        network = ip_network(f"{mapped}/{network.prefixlen - 96}", strict=False)
-    return address in network
+        return ip_network(f"{mapped}/{network.prefixlen - 96}", strict=False)
+    return network
 
 
 def _names_origin(permission: KeyPermission, peer: Peer) -> bool:
     if permission.domains is None or peer.origin is None:
         return True
     host = origin_host(peer.origin)
-    return bool(host) and any(_covers(domain, host) for domain in permission.domains)
+    return bool(host) and any(covers_host(domain, host) for domain in permission.domains)
 
 
 def origin_host(origin: str) -> str:
@@ -271,11 +317,17 @@ def origin_host(origin: str) -> str:
         return ""
 
 
-def _covers(domain: str, host: str) -> bool:
+def covers_host(domain: str, host: str) -> bool:
+    """Whether a domain of a permission covers a host, which is in lower case."""
+    named = domain_host(domain)
+    return bool(named) and (host == named or host.endswith("." + named))
+
+
+def domain_host(domain: str) -> str:
+    """The host that a domain of a permission names; empty when it names none."""
     domain = domain.strip().lower()
     named = origin_host(domain) if "://" in domain else origin_host(f"//{domain.lstrip('.')}")
-    named = named.lstrip(".")
-    return bool(named) and (host == named or host.endswith("." + named))
+    return named.lstrip(".")
 
 
 # --- who may call what ------------------------------------------------------------------------------------------------

@@ -417,6 +417,8 @@ class FanOut:
     def _deliver(self, subscription: Subscription, published: list[Published]) -> None:
         if subscription.held is not None:
             subscription.keep(published, self._share(subscription))
+            if subscription.wakes:
+                self._ready.append(subscription.connection)
         elif subscription.overflow is not Overflow.DISCONNECT:
             subscription.defer(published, self._share(subscription))
             self._deferred.setdefault(subscription.connection, {})[subscription] = None

@@ -98,6 +98,22 @@ class Stamper:
         if timestamp_ms == self._current_ms:
             self._stamped.add(device_id)
 
+    def pass_by(self, timestamp_ms: int, now_us: int) -> bool:
+        """Give no timestamp at or before this one any more.
+
+        Returns:
+            False: that would carry timestamps too far ahead of the ids, by which they are looked up. Ask again when the
+            clock has moved on.
+        """
+        if now_us // 1000 > self._current_ms:
+            self._move_to(now_us // 1000)
+        if timestamp_ms >= self._current_ms:
+            ids_us = max(now_us, self._last_id + IDS_BEGIN_US)
+            if timestamp_ms >= ids_us // 1000 + AHEAD_MS:
+                return False
+            self._move_to(timestamp_ms + 1)
+        return True
+
     def _move_to(self, timestamp_ms: int) -> None:
         self._current_ms = timestamp_ms
         self._stamped.clear()

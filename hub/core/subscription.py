@@ -60,6 +60,7 @@ class Subscription:
         clauses: what ``principal`` may see, compiled; changes when access changes.
         held: live messages that wait for a replay or for new access; None: they flow.
         overrun: more was held than allowed, and dropped; read the log again.
+        wakes: its connection is visited in a turn that has brought it something to hold.
         sifts: it stands where every name comes by, and picks its own.
         position: the id of the newest message that had been published when it was registered.
         seat: its place in the audience of its bucket; -1: it stands in none.
@@ -92,6 +93,7 @@ class Subscription:
         "sifts",
         "skip",
         "topics",
+        "wakes",
     )
 
     def __init__(
@@ -125,6 +127,7 @@ class Subscription:
         self.position = 0
         self.seat = -1
         self.sifts = False
+        self.wakes = False
         self.skip: set[int] | None = None
         self.topics: frozenset[int] = frozenset()
         self.dropped = 0
@@ -169,6 +172,12 @@ class Subscription:
             self.overrun = True
             self.held = []
             self.held_size = 0
+
+    def take_held(self) -> list[Published]:
+        """What is held, for somebody who takes it from here; it goes on holding."""
+        held, self.held = self.held or [], []
+        self.held_size = 0
+        return held
 
     def let_go(self) -> list[Published]:
         """Hold nothing back any more; returns what was held."""

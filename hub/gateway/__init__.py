@@ -33,6 +33,7 @@ from hub.gateway.open_commands import OpenCommands
 from hub.gateway.order import Order
 from hub.gateway.others import Others
 from hub.gateway.policy import Policy
+from hub.gateway.polls import Polls
 from hub.gateway.replays import Replays, Socket, published
 from hub.gateway.rights import Rights
 from hub.store import Amend, Append, Change, Idempotency, Lane, Logged, LogQuery, Store, Transact, Tx
@@ -127,10 +128,12 @@ class Gateway:
             lifetime_enforced=policy.lifetime_enforced,
             at_once=policy.replays_at_once,
             page=policy.replay_page,
-            stored=self._all_stored,
+            stored=self.all_stored,
             is_stale=self.rights.is_stale,
         )
+        self.polls = Polls(self)
         self.configuration: dict[str, str] = {}
+        self._reading_configuration = asyncio.Lock()
         self.duties = Duties(self)
         self.logins = Logins(self)
         self.activity: dict[int, int] = {}
@@ -153,12 +156,12 @@ class Gateway:
         return connection in self._sockets
 
     def __len__(self) -> int:
-        """How many connections there are."""
-        return len(self._sockets)
+        """How many connections there are; long polls are none."""
+        return len(self._sockets) - len(self.polls)
 
     @property
     def connections(self) -> list[Connection]:
-        return list(self._sockets)
+        return [connection for connection in self._sockets if connection not in self.polls]
 
     def now_ms(self) -> int:
         return self.now_us() // 1000
@@ -171,7 +174,7 @@ class Gateway:
         # Retention may have taken the newest messages, too.
         self.fan_out.newest = max(lane.last_id, *[await self.store.pruned_to(kind, None) for kind in Kind])
         self.own_newest = self.fan_out.newest
-        self.configuration = await self.store.transact(lambda tx: tx.configuration())
+        await self.read_configuration()
         self.commits.start()
         await self.rights.start()
         await self.others.start(lane)
@@ -372,6 +375,11 @@ class Gateway:
             self._more_ids()
         return promised
 
+    def pass_by(self, timestamp_ms: int) -> bool:
+        """Give no timestamp at or before this one here any more. False: not yet possible, ask again in a moment."""
+        assert self._stamper is not None, "the gateway was started"
+        return self._stamper.pass_by(timestamp_ms, self.now_us())
+
     def others_gave(self, message: Message) -> None:
         """Another worker has stamped this message."""
         assert self._stamper is not None, "the gateway was started"
@@ -516,14 +524,27 @@ class Gateway:
             self._route(published(logged))
         self.arm()
 
-    async def _all_stored(self) -> None:
-        """Return when the log has all that was published until now."""
+    async def all_stored(self) -> None:
+        """Return when the log has all that was published until now: at once, unless notifications are published
+        before they are stored."""
         if not self.policy.durable_notifications:
             await self.all_submitted()
 
     async def all_submitted(self) -> None:
         """Return when the log has all that was submitted until now, or will never have it."""
         await self.commits.submit(Transact(_nothing), _nothing)
+
+    async def all_ended(self) -> None:
+        """Return when all that was submitted until now is in the log and published, or will never be.
+
+        Raises:
+            StoreUnavailable: that cannot be known.
+        """
+        await self.commits.passed()
+        if self.commits.doubtful:
+            await self.all_submitted()
+        if not self.bus.alone:
+            await self.order.passed()
 
     def arm(self) -> None:
         """See to it that what was published in this turn is flushed at its end."""
@@ -550,11 +571,13 @@ class Gateway:
         *,
         clauses: Clauses,
         topics: frozenset[int] = frozenset(),
+        wakes: bool = False,
     ) -> Subscription:
         """Make a subscription and route to it; with a cursor it holds until :meth:`replay`.
 
         Args:
             topics: what :meth:`follow` has made heard for it.
+            wakes: it holds for good, and its connection is visited when it has something.
         """
         subscription = Subscription(
             str(uuid4()),
@@ -567,7 +590,8 @@ class Gateway:
             asked_guids=ask.asked_guids,
             overflow=ask.overflow or Overflow.DISCONNECT,
         )
-        if ask.timestamp_ms is not None or ask.since is not None:
+        subscription.wakes = wakes
+        if wakes or ask.timestamp_ms is not None or ask.since is not None:
             subscription.hold()
         if connection in self:
             subscription.topics = topics
@@ -623,10 +647,12 @@ class Gateway:
 
     def configuration_changed(self) -> None:
         """Read the rows again that an administrator wrote."""
-        self._spawn(self._read_configuration())
+        self._spawn(self.read_configuration())
 
-    async def _read_configuration(self) -> None:
-        self.configuration = await self.store.transact(lambda tx: tx.configuration())
+    async def read_configuration(self) -> None:
+        """Go by the rows that are stored now."""
+        async with self._reading_configuration:  # One after the other, else what was read first could come last.
+            self.configuration = await self.store.transact(lambda tx: tx.configuration())
 
     def setting(self, name: str, otherwise: int) -> int:
         """A number from a configuration row that an administrator stored, or else the setting's value."""

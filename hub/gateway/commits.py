@@ -81,6 +81,9 @@ class Commits:
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
+        self._passing: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._ended = 0
+        """How many writes were answered, also without having been written."""
         self._watch: asyncio.TimerHandle | None = None
         self.away = False
         """Whether the store has not answered for too long: what is submitted is refused at once, until it does."""
@@ -94,6 +97,11 @@ class Commits:
     def doubtful(self) -> bool:
         """Whether a batch was answered of which it is not known if it is in the log."""
         return self._doubt
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was ever submitted is in the log."""
+        return not (self._writing or self._waiting or self._doubt)
 
     @property
     def alive(self) -> bool:
@@ -199,12 +207,20 @@ class Commits:
         refused = [one for one in self._waiting if one[4] < inf]
         self._waiting = deque(one for one in self._waiting if one[4] == inf)
         self.bytes -= sum(size for _, _, _, size, _ in refused)
+        self._ended += len(refused)
         error = STORAGE.error(retry_after_s=1)
         for one in [*self._writing, *refused]:
             self._answer(one, error)
         self._turn_ended()
 
     # --- writing
+
+    async def passed(self) -> None:
+        """Return when all that was submitted until now has ended, well or not, and what follows from it is done."""
+        if self._writing or self._waiting:
+            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._passing.append((self._ended + len(self._writing) + len(self._waiting), ended))
+            await ended
 
     async def _run(self) -> None:
         while True:
@@ -288,6 +304,7 @@ class Commits:
         self._writing = []
         self.batches += 1
         self.writes += len(batch)
+        self._ended += len(batch)
         self._wake(batch, outcomes)
 
     def _wake(self, batch: list[Waiting], outcomes: list[Any]) -> None:
@@ -320,6 +337,10 @@ class Commits:
             self._settled()
         except Exception:
             log.exception("the end of a turn failed")
+        while self._passing and self._passing[0][0] <= self._ended:
+            ended = self._passing.popleft()[1]
+            if not ended.done():
+                ended.set_result(None)
 
 
 def _ids(batch: list[Waiting]) -> Iterable[int]:

@@ -7,11 +7,13 @@ topics end, and the position follows. Where a bundle does not join on to what wa
 what comes on it is held until the log has been read from the position on.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from hub.bus import SHARDS, Bundle, Placed, Section, Updated
 from protocol.messages import LANES
+from protocol.names import INT64_MAX
 
 Item = Placed | Updated
 Stream = int
@@ -22,6 +24,9 @@ NOTIFICATIONS, COMMANDS, UPDATES = range(STREAMS)
 
 MOST_HELD = 50_000
 """How many messages wait while the log is read; beyond that they are dropped, for the log has them."""
+
+FLOORS = 16
+"""Of so many floors that a lane has told and that are not reached yet, the times are remembered."""
 
 
 def stream_of(topic: int) -> Stream:
@@ -72,6 +77,8 @@ class Heard:
         self._doubts: list[set[int]] = [set() for _ in range(STREAMS)]
         self._reading: Reading | None = None
         self._waiting = 0
+        self._floors: dict[int, deque[tuple[int, int]]] = {}
+        self._passed_ms = [0] * LANES
 
     def start(self, safe: Sequence[int], held: Iterable[int]) -> None:
         """What was before these ids is nobody's business here."""
@@ -118,6 +125,15 @@ class Heard:
         """
         lanes = self.held
         return min([own, *(self._positions[stream][lane] for stream in (NOTIFICATIONS, COMMANDS) for lane in lanes)])
+
+    def passed_ms(self) -> int:
+        """The timestamp at or before which nothing can come any more, from no lane that others have. It is behind the
+        present by up to a heartbeat, unless they were asked for it."""
+        for lane, floors in self._floors.items():
+            reached = min(self._positions[stream][lane] for stream in (NOTIFICATIONS, COMMANDS))
+            while floors and floors[0][0] <= reached:
+                self._passed_ms[lane] = max(self._passed_ms[lane], floors.popleft()[1])
+        return min([self._passed_ms[lane] for lane in self.held], default=INT64_MAX)
 
     def _end(self, lane: int, topic: int) -> int:
         return max(self._ends.get((lane, topic), 0), self._positions[stream_of(topic)][lane])
@@ -227,6 +243,7 @@ class Heard:
         for stream in range(STREAMS):
             if stream not in closed and not self._is_doubted(stream, lane):
                 self._move(stream, lane, bundle.floor)
+        self._floors.setdefault(lane, deque(maxlen=FLOORS)).append((bundle.floor, bundle.floor_ms))
 
     def _missed(self, lane: int, topic: int) -> None:
         self.gaps += 1

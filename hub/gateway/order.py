@@ -101,6 +101,12 @@ class Order:
         else:
             commit.finish(outcome)
 
+    def passed(self) -> Commit:
+        """Await it: then all that was fed until now was let go."""
+        commit = Commit()
+        self.finish(commit, None)
+        return commit
+
     def updated_elsewhere(self, command: Command) -> None:
         """An update was heard. Whoever inserted the command may not have been told so yet."""
         if (behind := self._last()) is not None:

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from hub.bus import Bundle, Placed, Section, Updated, topic_of, topics_of, updates_of
@@ -45,7 +45,17 @@ LAGS = 60
 JOIN_S = 5.0
 """How long a subscribe waits for the bus; then the subscription starts all the same, and the log brings the rest."""
 
+ASK_AGAIN_S = 0.1
+"""When the others are asked again for their floors, if none of them has answered."""
+
 STREAMS = {Kind.NOTIFICATION: NOTIFICATIONS, Kind.COMMAND: COMMANDS}
+
+
+class Floor(NamedTuple):
+    """What a worker promises: it gives nothing at or below this id any more, nor at or before this timestamp."""
+
+    id: int
+    ms: int
 
 
 class Others:
@@ -64,7 +74,7 @@ class Others:
         self.polls = 0
         """Readings of the log for what the bus had not brought."""
         self._lane = -1
-        self._own_position = 0
+        self._own_floor = Floor(0, 0)
         self._bundle: list[Placed] = []
         self._updates: list[Updated] = []
         self._revision: int | None = None
@@ -75,6 +85,9 @@ class Others:
         self._changed = asyncio.Event()
         self._doubt = asyncio.Event()
         self._back = asyncio.Event()
+        self._asking_s: float | None = None
+        self._wanted_ms = 0
+        self._answering: asyncio.Task[None] | None = None
         self._beats = 0
         self._is_missed = False
         self._lags: deque[tuple[int, int]] = deque(maxlen=LAGS)
@@ -93,7 +106,7 @@ class Others:
         await self._gateway.bus.open(self)
         self._use([updates_of(lane.number)])
         # Whoever hears it keeps order from now on, and does not find out with his next heartbeat.
-        self._gateway.bus.publish(Bundle(self.run, self._lane, ends={}, floor=self._own_position))
+        self._gateway.bus.publish(replace(self._floors(self._own_floor), ends={}))
         self._tasks = [
             asyncio.create_task(self._beat(), name="heartbeat"),
             asyncio.create_task(self._read_when_in_doubt(), name="catch-up"),
@@ -101,13 +114,14 @@ class Others:
 
     async def stop(self) -> None:
         """Leave: the others are told all that is committed, and that nothing more comes. The log is flushed already."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *([self._answering] if self._answering is not None else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._tasks:
             self.tell()
             with suppress(HubError, LaneLost):
-                _, self._own_position = await self._renew()
+                _, self._own_floor = await self._renew()
                 self._say(leaving=True)
         self._tasks = []
         await self._gateway.bus.close()
@@ -171,17 +185,16 @@ class Others:
         self._note_lag()
         self._unfollow_unused()
 
-    async def _renew(self) -> tuple[Renewal, int]:
-        """Returns the renewal, and an id below all that were to be given here when it was made; see :meth:`_take`."""
-        gateway = self._gateway
-        floor = gateway.promise()
+    async def _renew(self) -> tuple[Renewal, Floor]:
+        """Returns the renewal, and what was promised when it was made; see :meth:`_take`."""
+        floor = self._promise()
         try:
-            await gateway.all_submitted()
+            await self._gateway.all_submitted()
         except HubError:
             # Nothing is known to be safe. But if our lane was given up meanwhile, nothing will ever be written in it.
             await self._renew_at(0)
             raise
-        return await self._renew_at(floor), floor
+        return await self._renew_at(floor.id), floor
 
     async def _renew_at(self, safe: int) -> Renewal:
         gateway, begun_us = self._gateway, self._gateway.clock_us()
@@ -190,13 +203,17 @@ class Others:
         gateway.set_clock(renewal.now_us, begun_us)
         return renewal
 
-    def _take(self, renewal: Renewal, floor: int) -> None:
+    def _promise(self) -> Floor:
+        """Of a single moment, so that both go together."""
+        return Floor(self._gateway.promise(), self._gateway.before_next_ms())
+
+    def _take(self, renewal: Renewal, floor: Floor) -> None:
         """Go by a renewal. ``floor`` counts only together with it: a worker that was not known before may give lower
         ids; for the same reason one that was overtaken by a later one does not count at all."""
-        if floor < self._own_position:
+        if floor < self._own_floor:
             self._settled()
             return
-        self._own_position = floor
+        self._own_floor = floor
         self.leads, self.workers = renewal.leads, max(1, renewal.workers)
         now_s = asyncio.get_running_loop().time()
         for lane in renewal.held - self.heard.held:
@@ -218,9 +235,10 @@ class Others:
         self._beats += 1
         whole = self._beats % WHOLE_EVERY == 1
         presence = self._gateway.admission.presence(whole=whole)
-        floor, ends = self._own_position, dict(self._sent)
-        told = Bundle(self.run, self._lane, ends=ends, floor=floor, presence=presence, leaving=leaving)
-        self._gateway.bus.publish(told)
+        self._gateway.bus.publish(replace(self._floors(self._own_floor), presence=presence, leaving=leaving))
+
+    def _floors(self, floor: Floor) -> Bundle:
+        return Bundle(self.run, self._lane, ends=dict(self._sent), floor=floor.id, floor_ms=floor.ms)
 
     @property
     def lag_us(self) -> int:
@@ -243,7 +261,7 @@ class Others:
             log.warning("no lane could be taken", extra={"error": error.text})
             return
         self._sent.clear()
-        self._own_position = 0
+        self._own_floor = Floor(0, 0)
         self._lane = lane.number
         self.heard.moved(lane.number, newest=self._gateway.own_newest, given=given)
         self._use([updates_of(lane.number)])
@@ -259,7 +277,11 @@ class Others:
             self._gateway.rights.poll_soon()
         if bundle.presence is not None:
             self._gateway.admission.heard(self.elsewhere, bundle.lane, bundle.presence)
+        if bundle.asks_ms:
+            self._answer(bundle.asks_ms)
         self._publish(self.heard.deliver(bundle))
+        if bundle.ends is not None:
+            self._asking_s = None
         if bundle.ends is not None or self.heard.in_doubt:
             self._settled()
 
@@ -290,10 +312,49 @@ class Others:
 
     def _settled(self) -> None:
         """What was heard has moved something: tell who waits for it."""
-        self._gateway.fan_out.advance(self.heard.position(self._own_position))
+        self._gateway.fan_out.advance(self.heard.position(self._own_floor.id))
         if self.heard.in_doubt:
             self._doubt.set()
         self._changed.set()
+
+    # --- times
+
+    async def pass_by(self, timestamp_ms: int) -> None:
+        """Return when nothing with this timestamp or an earlier one can come from another worker any more. While there
+        is no bus that may take long: set a limit."""
+        while self.heard.passed_ms() < timestamp_ms:
+            self._ask(timestamp_ms)
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _ask(self, timestamp_ms: int) -> None:
+        """Have the others tell their floors now, not with their next heartbeat. One question at a time: the answers
+        may do for later ones."""
+        now_s = asyncio.get_running_loop().time()
+        if self._asking_s is None or now_s - self._asking_s > ASK_AGAIN_S:
+            self._asking_s = now_s
+            self._gateway.bus.publish(Bundle(self.run, self._lane, asks_ms=timestamp_ms))
+
+    def _answer(self, timestamp_ms: int) -> None:
+        self._wanted_ms = max(self._wanted_ms, timestamp_ms)
+        if self._answering is None:
+            self._answering = asyncio.create_task(self._tell_floors(), name="floors")
+
+    async def _tell_floors(self) -> None:
+        """Answer all who have asked meanwhile with one promise, when what was given before it is told."""
+        gateway = self._gateway
+        try:
+            while self._wanted_ms:
+                wanted_ms, self._wanted_ms = self._wanted_ms, 0
+                gateway.pass_by(wanted_ms)
+                floor = self._promise()
+                await gateway.all_ended()
+                self.tell()
+                gateway.bus.publish(self._floors(floor))
+        except HubError:
+            pass  # The log cannot be written to: nothing can be promised.
+        finally:
+            self._answering = None
 
     # --- topics
 

@@ -1,6 +1,7 @@
 """The choices of an installation that actions depend on, as plain values."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from protocol.version import API_VERSION
@@ -19,6 +20,9 @@ class Policy:
     """What is allowed, and how strict the hub is. Each value is a setting (``HUB_…``) of the same meaning.
 
     Attributes:
+        bus_address: of the bus between workers, without credentials; None: there is none.
+        seeded: configuration rows that are as good as stored where nobody has written others, by name.
+        keys_attenuate: a key made or changed with a key gets no right that its maker lacks.
         durable_notifications: answer and push a notification only when it is committed. Commands always are.
         lifetime_enforced: whether a command's ``lifetime`` ends it.
         login_lockout_after: wrong passwords until a user is locked out; 0: never, attempts are slowed down instead.
@@ -40,11 +44,17 @@ class Policy:
         idle_topic_s: for how long the others are still listened to for what no socket needs any more.
         replay_overlap_s: how far behind its cursor a replay begins where there is a bus, for messages that were
             committed or heard late; further, where this has taken longer within the last hour.
+        poll_wait_s, poll_wait_most_s: how long a long poll waits that does not say, and how long it may ask for.
+        polls, polls_per_key: long polls under way, in all and of one key, user or device; 0 per key: no limit.
+        messages_per_list: messages that one list shows at most; 0: no limit.
         retention_*_s: seconds that a message is kept; retention_rows: how many of a kind per device.
     """
 
     api_version: str = API_VERSION
     public_url: str | None = None
+    bus_address: str | None = None
+    seeded: Mapping[str, str] = field(default_factory=dict)
+    keys_attenuate: bool = True
     durable_notifications: bool = True
     anonymous_registration: Registration = Registration.NETWORK_KEY
     network_auto_create: bool = False
@@ -80,6 +90,11 @@ class Policy:
     pending_write_bytes: int = 67_108_864
     open_commands: int = 10_000
     equipment: int = 256
+    poll_wait_s: int = 30
+    poll_wait_most_s: int = 60
+    polls: int = 2_000
+    polls_per_key: int = 4
+    messages_per_list: int = 1_000
     heartbeat_s: float = 1.0
     lease_s: float = 10.0
     bus_poll_s: float = 1.0

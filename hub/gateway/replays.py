@@ -125,7 +125,9 @@ class Replays:
         They may be many, when the clock was set back; so they go page by page, like the rest of the log.
         """
         first = min(FIRST_PAGE, self._page)
-        query = replace(query, newer_than_ms=None, at_ms=query.newer_than_ms, pending_at_ms=None, limit=first)
+        assert query.newer_than_ms is not None, "there is a time to begin at"
+        at_ms = query.newer_than_ms
+        query = replace(query, newer_than_ms=at_ms - 1, up_to_ms=at_ms, pending_at_ms=None, limit=first)
         found: list[Published] = []
         several = complete = False
         while not complete:

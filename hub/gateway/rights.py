@@ -184,6 +184,7 @@ class Rights:
                 self._gateway.devices.drop(change.guid)
                 self._mark("device", change.guid)
             elif change.entity in ("user", "key"):
+                self._gateway.logins.changed(change.entity, change.id)
                 self._mark(change.entity, change.id)
             elif change.entity == "network":
                 self._gateway.devices.drop_network(change.id)
@@ -195,6 +196,7 @@ class Rights:
     def _everything(self) -> None:
         self.epoch += 1
         self._gateway.devices.drop(None)
+        self._gateway.logins.changed("user", None)
         self._gateway.configuration_changed()
         for connection in list(self._entries_of):
             self.mark_stale(connection)

@@ -9,13 +9,14 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
 from hub.actions.caller import Caller
-from hub.core.access import Address, Peer, Principal, permit
+from hub.core.access import ANONYMOUS, Address, Peer, Principal, permit
 from hub.core.origins import same_site
 from hub.core.rates import Pace
 from hub.gateway import Gateway
@@ -23,7 +24,7 @@ from hub.rest import bodies
 from hub.rest.callers import Headers, authenticate, challenge, seconds, uses_basic
 from hub.rest.openapi import make_document
 from hub.rest.options import RestOptions
-from hub.rest.replies import Reply, in_json, refused
+from hub.rest.replies import Reply, in_json_calmly, refused
 from hub.rest.route import Media, Route
 from hub.rest.routes import Found, Routes
 from protocol.codecs import Codec
@@ -36,6 +37,7 @@ from protocol.errors import (
     TOO_MANY,
     WRONG_METHOD,
     HubError,
+    Unauthorized,
 )
 from protocol.forms import Form
 from protocol.names import Operation
@@ -134,7 +136,10 @@ class Rest:
         asked = self._read_head(scope)
         reply = await self._answer(asked, receive)
         self.answered[reply.status] += 1
-        head = asked.method == "HEAD"
+        head = scope["method"] == "HEAD"
+        if asked.method == "HEAD" and not head:
+            # Asked for by a POST, whose answer has as many bytes as its length says.
+            reply.body = b""
         headers = reply.raw_headers(with_credentials=self._options.as_devicehive)
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if head else reply.body})
@@ -171,8 +176,8 @@ class Rest:
             return self._refuse(asked, INTERNAL.error())
 
     async def _carry_out(self, asked: Asked, receive: Receive) -> Reply:
-        principal = await authenticate(self._gateway, asked.headers, asked.peer)
-        self._check_pace(principal, asked.peer)
+        epoch = self._gateway.rights.epoch
+        principal = await self._authenticate(asked)
         found = self.routes.find(asked.path)
         if asked.method == "OPTIONS":
             return Reply(200, headers={"allow": ", ".join(found.methods)})
@@ -180,21 +185,33 @@ class Rest:
         self._check_origin(asked, route)
         bodies.check_type(asked.headers, route)
         route.form.check_numbers(found.values, asked.query)
+        if route.check is not None:
+            route.check(self._gateway, asked.query)
         values = await self._body(asked, route, receive)
         self._permit(asked, route, principal)
         if route.form.needs_body and not values.get("given"):
             raise BAD_PARAMETER.error()
-        form = route.form.fill(values, found.values, asked.query)
-        caller = Caller(principal, peer=asked.peer, base_url=asked.base_url)
+        form = route.form.fill(values, found.values, asked.query, headers=asked.headers)
+        gone = partial(_gone, receive)
+        caller = Caller(principal, peer=asked.peer, base_url=asked.base_url, epoch=epoch, gone=gone)
         asked.ask = form if route.ask is None else route.ask(form)
-        return _shaped(route, await route.perform(self._gateway, caller, asked.ask))
+        return await _shaped(route, await route.perform(self._gateway, caller, asked.ask))
+
+    async def _authenticate(self, asked: Asked) -> Principal:
+        """Whoever is wrong about who it is counts as nobody from its address."""
+        try:
+            principal = await authenticate(self._gateway, asked.headers, asked.peer)
+        except Unauthorized:
+            self._check_pace(ANONYMOUS, asked.peer)
+            raise
+        self._check_pace(principal, asked.peer)
+        return principal
 
     def _check_pace(self, principal: Principal, peer: Peer) -> None:
         who = peer.address if principal.is_anonymous else principal.identity
         wait_s = self._pace.take(who, asyncio.get_running_loop().time())
         if wait_s:
             value = self._options.requests_per_s
-            self._gateway.tally["rest-requests-per-s"] += 1
             raise TOO_MANY.error(
                 value=f"{value:g}",
                 what="requests per second",
@@ -221,6 +238,8 @@ class Rest:
         payload = await bodies.read(receive, asked.headers, most=most)
         if route.media is Media.TEXT:
             return {"given": bool(payload), "text": payload}
+        if not route.takes_members:
+            return {}
         asked.is_bare = True
         members = bodies.to_members(payload, self._codec)
         values = route.form.read_body(members)
@@ -242,15 +261,23 @@ class Rest:
             headers["www-authenticate"] = challenge(asked.headers)
         if error.retry_after_s is not None:
             headers["retry-after"] = seconds(error.retry_after_s)
+        if route is not None and error.problem in route.silent:
+            return Reply(error.code, headers=headers)
         bare = asked.is_bare or (route is not None and error.problem in route.bare)
         return refused(error, bare=bare, extended=asked.extended, headers=headers)
 
 
-def _shaped(route: Route, result: Any) -> Reply:
+async def _gone(receive: Receive) -> None:
+    """Return when the client has closed its connection. The body has to be read by then."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _shaped(route: Route, result: Any) -> Reply:
     if result is None and route.empty_when_none:
         return Reply(route.empty_when_none)
     if route.answers_text:
         return Reply(route.status, (result or "").encode(), "text/plain; charset=utf-8")
     if route.answer is None:
         return Reply(route.status)
-    return in_json(route.status, result if route.shape is None else route.shape(result))
+    return await in_json_calmly(route.status, result if route.shape is None else route.shape(result))

@@ -31,7 +31,7 @@ async def authenticate(gateway: Gateway, headers: Headers, peer: Peer) -> Princi
     if scheme.lower() != "bearer":
         raise NOT_AUTHENTICATED.error()
     try:
-        return await gateway.logins.by_key(value.strip(), peer)
+        return await gateway.logins.by_known_key(value.strip(), peer)
     except Unauthorized as exc:
         raise NOT_AUTHENTICATED.error() from exc
 

@@ -1,5 +1,6 @@
 """Answers of the REST API: their headers, their bodies, and how an error looks."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import orjson
 
 from protocol.errors import HubError
+from protocol.views import Many
 
 METHODS = "OPTIONS, GET, POST, PUT, DELETE, HEAD"
 ALLOWED_HEADERS = (
@@ -48,6 +50,25 @@ class Reply:
 def in_json(status: int, body: Any) -> Reply:
     """An answer with a body; ``orjson.Fragment`` in it is JSON that was checked when it came in."""
     return Reply(status, orjson.dumps(body), JSON_TYPE)
+
+
+async def in_json_calmly(status: int, body: Any) -> Reply:
+    """The same of a body that may hold many of something: others have their turns between the pieces of it."""
+    if isinstance(body, Many):
+        return Reply(status, await _encoded(body), JSON_TYPE)
+    if isinstance(body, dict):
+        many = {name: value for name, value in body.items() if isinstance(value, Many)}
+        body = body | {name: orjson.Fragment(await _encoded(value)) for name, value in many.items()}
+    return in_json(status, body)
+
+
+async def _encoded(many: Many[Any]) -> bytes:
+    pieces: list[bytes] = []
+    for piece in many.pieces():
+        if pieces:
+            await asyncio.sleep(0)
+        pieces.append(orjson.dumps(piece)[1:-1])
+    return b"[" + b",".join(pieces) + b"]"
 
 
 def refused(error: HubError, *, bare: bool, extended: bool, headers: Mapping[str, str] = {}) -> Reply:

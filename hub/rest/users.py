@@ -1,5 +1,144 @@
 """Users, and which networks they are members of."""
 
+from hub.actions import users
 from hub.rest.route import Route
+from protocol.account_forms import (
+    CreateUser,
+    ListUsers,
+    OneMembership,
+    OneUser,
+    UpdateCurrentUser,
+    UpdateUser,
+)
+from protocol.account_views import CREATED_USER, CURRENT_USER, USER, USER_IN_LIST, USER_NETWORK
+from protocol.errors import (
+    BAD_SORT_ORDER,
+    CONFLICT,
+    CURRENT_USER_GONE,
+    IDENTITY_TAKEN,
+    LAST_ADMINISTRATOR,
+    LOGIN_TAKEN,
+    MEMBERSHIP_NOT_FOUND,
+    NETWORK_NOT_FOUND,
+    OLD_PASSWORD_REQUIRED,
+    OLD_PASSWORD_WRONG,
+    OVERLOAD,
+    PASSWORD_REQUIRED,
+    ROLE_REFUSED,
+    USER_NOT_FOUND,
+    USER_NOT_YOURS,
+    VALIDATION,
+)
+from protocol.names import Operation
+from protocol.views import each, listed, reference
 
-ROUTES: list[Route] = []
+_TAKEN = (LOGIN_TAKEN, IDENTITY_TAKEN, VALIDATION, CONFLICT, OVERLOAD)
+_UPDATE = (*_TAKEN, USER_NOT_FOUND, OLD_PASSWORD_WRONG, PASSWORD_REQUIRED, LAST_ADMINISTRATOR)
+
+ROUTES = [
+    Route(
+        operation=Operation.LIST_USERS,
+        method="GET",
+        path="/user",
+        summary="Users",
+        perform=users.list_users,
+        form=ListUsers,
+        shape=each(USER_IN_LIST),
+        answer=listed(USER_IN_LIST),
+        refusals=(BAD_SORT_ORDER,),
+    ),
+    Route(
+        operation=Operation.CREATE_USER,
+        method="POST",
+        path="/user",
+        summary="Make a user",
+        perform=users.create_user,
+        form=CreateUser,
+        status=201,
+        shape=CREATED_USER,
+        answer=reference(CREATED_USER),
+        refusals=_TAKEN,
+    ),
+    Route(
+        operation=Operation.GET_CURRENT_USER,
+        method="GET",
+        path="/user/current",
+        summary="Whoever asks, with networks",
+        perform=users.get_current_user,
+        shape=CURRENT_USER,
+        answer=reference(CURRENT_USER),
+        refusals=(CURRENT_USER_GONE,),
+    ),
+    Route(
+        operation=Operation.UPDATE_CURRENT_USER,
+        method="PUT",
+        path="/user/current",
+        summary="Change what is given of whoever asks",
+        perform=users.update_current_user,
+        form=UpdateCurrentUser,
+        status=204,
+        refusals=(*_UPDATE, OLD_PASSWORD_REQUIRED, ROLE_REFUSED),
+    ),
+    Route(
+        operation=Operation.GET_USER,
+        method="GET",
+        path="/user/{id}",
+        summary="A user with networks",
+        perform=users.get_user,
+        form=OneUser,
+        shape=USER,
+        answer=reference(USER),
+        refusals=(USER_NOT_FOUND, USER_NOT_YOURS),
+    ),
+    Route(
+        operation=Operation.UPDATE_USER,
+        method="PUT",
+        path="/user/{id}",
+        summary="Change what is given of a user",
+        perform=users.update_user,
+        form=UpdateUser,
+        status=204,
+        refusals=_UPDATE,
+    ),
+    Route(
+        operation=Operation.DELETE_USER,
+        method="DELETE",
+        path="/user/{id}",
+        summary="Delete a user with access keys and memberships",
+        perform=users.delete_user,
+        form=OneUser,
+        status=204,
+        refusals=(LAST_ADMINISTRATOR,),
+    ),
+    Route(
+        operation=Operation.GET_USER_NETWORK,
+        method="GET",
+        path="/user/{id}/network/{networkId}",
+        summary="A network that a user is a member of",
+        perform=users.get_user_network,
+        form=OneMembership,
+        shape=USER_NETWORK,
+        answer=reference(USER_NETWORK),
+        refusals=(USER_NOT_FOUND, USER_NOT_YOURS, MEMBERSHIP_NOT_FOUND),
+    ),
+    Route(
+        operation=Operation.ADD_USER_NETWORK,
+        method="PUT",
+        path="/user/{id}/network/{networkId}",
+        summary="Make a user a member of a network",
+        perform=users.add_user_network,
+        form=OneMembership,
+        status=204,
+        refusals=(USER_NOT_FOUND, NETWORK_NOT_FOUND),
+    ),
+    Route(
+        operation=Operation.REMOVE_USER_NETWORK,
+        method="DELETE",
+        path="/user/{id}/network/{networkId}",
+        summary="End a membership",
+        perform=users.remove_user_network,
+        form=OneMembership,
+        status=204,
+        refusals=(USER_NOT_FOUND,),
+    ),
+]

@@ -6,28 +6,38 @@ thread, so that everything an action changes (entities, messages, the trace for 
 or not at all. The message log is written through the same door, in the same order.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from protocol.entities import (
     AccessKey,
     Device,
     DeviceClass,
+    Equipment,
     EquipmentState,
     KeyPermission,
     Network,
     User,
 )
-from protocol.messages import Command, CommandPatch, Message
-from protocol.names import KeyType, Kind, UserRole, UserStatus
+from protocol.messages import Command, CommandPatch, Message, Notification
+from protocol.names import KeyType, Kind, Order, UserRole, UserStatus
 from protocol.requests import UNSET, SaveEquipment, Unset
 
 T = TypeVar("T")
 
 REPLAY_PAGE = 1_000
 """How many messages one read of the log returns at most."""
+
+Provider = Literal["google", "facebook", "github"]
+"""Who else vouches for logins."""
+
+Keeper = Literal["user", "device", "key"]
+"""Who has secrets of which hashes are kept."""
+
+SPREAD_MS = 60_000
+"""Timestamps rise with the ids, but for this much: ``AHEAD_MS``, and clocks of workers that do not agree."""
 
 LOST_RANGES = 1_000
 """How many ranges of lost ids are kept."""
@@ -110,7 +120,9 @@ class LogQuery:
     Attributes:
         after: ids greater than this.
         newer_than_ms: timestamps greater than this, in milliseconds; None: any.
-        at_ms: instead, timestamps of exactly this millisecond.
+        up_to_ms: timestamps of at most this; None: any.
+        spread_ms: how far a timestamp may be below that of a message with a lower id. Where ``up_to_ms`` is passed by
+            more, reading ends.
         reach: None: every device.
         names: None: every name.
         pending_at_ms: of commands, only those not updated and not expired at this time; None: all.
@@ -121,7 +133,8 @@ class LogQuery:
     kind: Kind
     after: int = 0
     newer_than_ms: int | None = None
-    at_ms: int | None = None
+    up_to_ms: int | None = None
+    spread_ms: int = SPREAD_MS
     reach: Reach | None = None
     names: frozenset[str] | None = None
     pending_at_ms: int | None = None
@@ -150,6 +163,53 @@ class Page:
     messages: list[Logged]
     read_to: int
     complete: bool
+
+
+@dataclass(slots=True, frozen=True)
+class HistoryQuery:
+    """Which messages of one device a list shows, also those that are answered or expired.
+
+    Attributes:
+        since_ms, until_ms: timestamps from this one to that one, both included; None: any.
+        name, status: exactly; None is not asked for. Only commands have a status.
+        order: ``TIME`` goes by the ids, which rise with the timestamps: which messages are on a page is decided by
+            them, and the page itself is sorted by time. Text goes by its characters' numbers; what has none comes last,
+            or first when descending; of equals the newest come first.
+        take: how many at most; None: all of them.
+    """
+
+    kind: Kind
+    device_id: int
+    since_ms: int | None = None
+    until_ms: int | None = None
+    name: str | None = None
+    status: str | None = None
+    order: Order = Order.TIME
+    descending: bool = True
+    skip: int = 0
+    take: int | None = 100
+
+    def sorted(self, messages: Iterable[Message]) -> list[Message]:
+        """These messages in the order that was asked for."""
+        newest_first = sorted(messages, key=_time, reverse=self.descending or self.order is not Order.TIME)
+        if self.order is Order.TIME:
+            return newest_first
+        find = _TEXTS[self.order]
+        return sorted(newest_first, key=lambda one: _last_if_none(find(one)), reverse=self.descending)
+
+
+def _time(message: Message) -> tuple[int, int]:
+    return message.timestamp_ms, message.id
+
+
+_TEXTS: dict[Order, Callable[[Any], str | None]] = {
+    Order.NAME: lambda message: message.name,
+    Order.STATUS: lambda message: message.status,
+}
+
+
+def _last_if_none(text: str | None) -> tuple[bool, str]:
+    return text is None, text or ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -300,10 +360,12 @@ class Listing:
     """Which rows of one table a list shows, and in which order. Ties go by id.
 
     Attributes:
-        equal: exact values by column; None is not asked for.
+        equal: exact values by column; None is not asked for. A list of devices has three more columns:
+            ``network_name``, ``device_class_name`` and ``device_class_version``.
         like: patterns by column, as SQL's LIKE has them: ``%`` any run, ``_`` one character, everything else
             literal; the whole text, upper and lower case apart.
-        sort: a column.
+        sort: a column; text goes by its characters' numbers, and rows without a value come last, or first when
+            descending.
         take: how many at most; None: all of them.
     """
 
@@ -335,7 +397,11 @@ class Tx(Protocol):
     # Users
     def user(self, user_id: int) -> User | None: ...
     def user_by_login(self, login: str) -> User | None: ...
+    def user_by_identity(self, provider: Provider, login: str) -> User | None:
+        """The user with this login at a provider, upper and lower case the same; DELETED users are not found."""
+
     def users(self) -> list[User]: ...
+    def list_users(self, listing: Listing) -> list[User]: ...
     def active_administrators(self) -> int: ...
     def insert_user(
         self,
@@ -345,6 +411,9 @@ class Tx(Protocol):
         status: UserStatus = UserStatus.ACTIVE,
         password_hash: str | None = None,
         password_salt: str | None = None,
+        google_login: str | None = None,
+        facebook_login: str | None = None,
+        github_login: str | None = None,
         data: Any = None,
     ) -> User: ...
     def update_user(
@@ -354,6 +423,9 @@ class Tx(Protocol):
         login: str | Unset = UNSET,
         role: UserRole | Unset = UNSET,
         status: UserStatus | Unset = UNSET,
+        google_login: str | None | Unset = UNSET,
+        facebook_login: str | None | Unset = UNSET,
+        github_login: str | None | Unset = UNSET,
         data: Any = UNSET,
     ) -> None: ...
     def set_password(self, user_id: int, *, password_hash: str | None, ends_sessions: bool = True) -> None:
@@ -369,6 +441,9 @@ class Tx(Protocol):
     def network(self, network_id: int) -> Network | None: ...
     def network_by_name(self, name: str) -> Network | None: ...
     def networks(self) -> list[Network]: ...
+    def list_networks(self, listing: Listing, ids: frozenset[int] | None = None) -> list[Network]:
+        """Networks; with ``ids``, only those."""
+
     def insert_network(self, *, name: str, key: str | None = None, description: str | None = None) -> Network: ...
     def update_network(
         self,
@@ -388,7 +463,9 @@ class Tx(Protocol):
 
     # Device classes
     def device_class(self, name: str, version: str) -> DeviceClass | None: ...
+    def class_by_id(self, class_id: int) -> DeviceClass | None: ...
     def device_classes(self) -> list[DeviceClass]: ...
+    def list_classes(self, listing: Listing) -> list[DeviceClass]: ...
     def insert_class(
         self,
         *,
@@ -402,10 +479,29 @@ class Tx(Protocol):
         self,
         class_id: int,
         *,
+        name: str | Unset = UNSET,
+        version: str | Unset = UNSET,
         is_permanent: bool | Unset = UNSET,
         offline_timeout_s: int | None | Unset = UNSET,
         data: Any = UNSET,
     ) -> None: ...
+    def delete_class(self, class_id: int) -> bool:
+        """Delete a class with its equipment and its devices. Returns whether there was one."""
+
+    # Equipment; a change of it is a change of its class
+    def equipment(self, class_id: int, equipment_id: int) -> Equipment | None: ...
+    def insert_equipment(self, class_id: int, piece: SaveEquipment) -> Equipment: ...
+    def update_equipment(
+        self,
+        class_id: int,
+        equipment_id: int,
+        *,
+        name: str | Unset = UNSET,
+        code: str | Unset = UNSET,
+        type: str | Unset = UNSET,  # noqa: A002
+        data: Any = UNSET,
+    ) -> None: ...
+    def delete_equipment(self, class_id: int, equipment_id: int) -> bool: ...
     def replace_equipment(self, class_id: int, equipment: Sequence[SaveEquipment]) -> None:
         """Replace the whole set; every piece gets a new id. Codes must be distinct (the caller checks)."""
 
@@ -413,6 +509,9 @@ class Tx(Protocol):
     def device(self, guid: str) -> Device | None: ...
     def devices(self, *, after: str = "", limit: int = 1_000) -> list[Device]:
         """Devices in order of their guid, strictly after ``after``."""
+
+    def list_devices(self, listing: Listing, reach: Sequence[Where] | None = None) -> list[Device]:
+        """Devices; with ``reach``, only those that are in one of them. Who shares a class shares its object."""
 
     def device_key_matches(self, device_id: int, key: str) -> bool: ...
     def insert_device(
@@ -440,7 +539,13 @@ class Tx(Protocol):
         is_blocked: bool | Unset = UNSET,
     ) -> None: ...
     def delete_device(self, guid: str) -> bool: ...
+    def delete_devices(self, *, network_id: int | None = None, class_id: int | None = None, limit: int) -> int:
+        """Delete up to ``limit`` devices of a network or of a class. Returns how many; as many as ``limit``: ask again.
+        Many of them in one transaction would keep the writes of others waiting."""
+        ...
+
     def equipment_states(self, device_id: int) -> list[EquipmentState]: ...
+    def equipment_state(self, device_id: int, code: str) -> EquipmentState | None: ...
     def put_equipment_state(self, device_id: int, state: EquipmentState) -> None:
         """Insert or replace the state of one piece of equipment. Leaves no Change."""
 
@@ -452,7 +557,11 @@ class Tx(Protocol):
 
     # Access keys
     def key(self, key_id: int) -> AccessKey | None: ...
+    def key_by_label(self, user_id: int, label: str) -> AccessKey | None:
+        """A user's first key with this label."""
+
     def keys(self, user_id: int | None = None) -> list[AccessKey]: ...
+    def list_keys(self, user_id: int, listing: Listing) -> list[AccessKey]: ...
     def insert_key(
         self,
         *,
@@ -482,8 +591,21 @@ class Tx(Protocol):
         """Whether keys are hashed with the pepper that this database was made with. The first to ask decides."""
         ...
 
+    # Secrets as they are kept, for a copy of an installation
+    def pepper_mark(self) -> str:
+        """A text that is the same only where keys are hashed with the same pepper."""
+        ...
+
+    def kept_secrets(self, entity: Keeper, row_id: int) -> dict[str, str | None]:
+        """What is kept of the secrets of a user, a device or an access key: columns with hashes."""
+        ...
+
+    def put_secrets(self, entity: Keeper, row_id: int, secrets: Mapping[str, str | None]) -> None:
+        """Put back what :meth:`kept_secrets` has given. Logins with another password end."""
+
     # Configuration rows that an administrator wrote
     def configuration(self) -> dict[str, str]: ...
+    def configuration_value(self, name: str) -> str | None: ...
     def put_configuration(self, name: str, value: str) -> None: ...
     def delete_configuration(self, name: str) -> None: ...
 
@@ -493,6 +615,10 @@ class Tx(Protocol):
 
         ``device`` is its device as this transaction leaves it.
         """
+
+    def message_device(self, kind: Kind, message_id: int) -> int | None:
+        """Whose the message with an id is; None: there is none."""
+        ...
 
     def delete_messages(self, device_ids: Sequence[int], *, limit: int) -> int:
         """Delete up to ``limit`` messages of devices that are about to be deleted: nothing remembers that they were.
@@ -542,7 +668,11 @@ class Store(Protocol):
         ...
 
     async def consult(self, work: Callable[[Tx], T]) -> T:
-        """Read entities in one consistent state, beside whatever is being written; ``work`` must not write."""
+        """Read entities in one consistent state, beside whatever is being written; raises what ``work`` raises.
+
+        Raises:
+            MayOnlyRead: ``work`` has tried to write.
+        """
         ...
 
     # Looking up; each is one indexed read
@@ -569,7 +699,12 @@ class Store(Protocol):
 
     # The log
     async def read(self, query: LogQuery) -> Page: ...
+    async def history(self, query: HistoryQuery) -> list[Message]:
+        """A list of a device's messages; none where the device is gone. One read, of as many rows as the device has."""
+        ...
+
     async def command(self, device_id: int, command_id: int) -> Command | None: ...
+    async def notification(self, device_id: int, notification_id: int) -> Notification | None: ...
     async def read_updates(
         self, *, after: int, beyond: tuple[int, ...] | None = None, limit: int = REPLAY_PAGE
     ) -> UpdatePage:

@@ -4,10 +4,11 @@ Written against SQLAlchemy Core and a synchronous connection only, so that every
 and ending the transaction is the store's business.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Select,
@@ -16,12 +17,28 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal,
+    null,
     or_,
     select,
     update,
 )
 
-from hub.store import Change, Idempotency, NewKey, queries, rows
+from hub.store import (
+    Change,
+    Idempotency,
+    Keeper,
+    Listing,
+    NewKey,
+    Provider,
+    Where,
+    device_lists,
+    lists,
+    queries,
+    reaching,
+    rows,
+)
+from hub.store.portable import one_of
 from hub.store.schema import (
     REPEATABLE_MS,
     access_key,
@@ -44,9 +61,18 @@ from hub.store.schema import (
 from hub.store.schema import equipment as equipment_table
 from hub.store.secrets import START_LENGTH, Secrets, new_key
 from hub.store.statements import Statements
-from protocol.entities import AccessKey, Device, DeviceClass, EquipmentState, KeyPermission, Network, User
+from protocol.entities import (
+    AccessKey,
+    Device,
+    DeviceClass,
+    Equipment,
+    EquipmentState,
+    KeyPermission,
+    Network,
+    User,
+)
 from protocol.messages import Message
-from protocol.names import KeyType, UserRole, UserStatus
+from protocol.names import KeyType, Kind, UserRole, UserStatus
 from protocol.requests import UNSET, SaveEquipment, Unset
 
 T = TypeVar("T")
@@ -102,8 +128,18 @@ class Entities:
         named = (user.c.login == login) & (user.c.status != UserStatus.DELETED)
         return self._sql.one(queries.USERS.where(named), rows.to_user)
 
+    def user_by_identity(self, provider: Provider, login: str) -> User | None:
+        column = _IDENTITIES[provider]
+        known = (func.lower(column) == func.lower(login)) & (user.c.status != UserStatus.DELETED)
+        # Identities are unique to the letter only: several may match, and the nearest is meant.
+        nearest = queries.USERS.where(known).order_by(column != login, user.c.id).limit(1)
+        return self._sql.one(nearest, rows.to_user)
+
     def users(self) -> list[User]:
         return self._sql.all(queries.USERS.order_by(user.c.id), rows.to_user)
+
+    def list_users(self, listing: Listing) -> list[User]:
+        return self._sql.listed(lists.users(listing), queries.USERS, rows.to_user)
 
     def active_administrators(self) -> int:
         active = (user.c.role == UserRole.ADMIN) & (user.c.status == UserStatus.ACTIVE)
@@ -117,6 +153,9 @@ class Entities:
         status: UserStatus = UserStatus.ACTIVE,
         password_hash: str | None = None,
         password_salt: str | None = None,
+        google_login: str | None = None,
+        facebook_login: str | None = None,
+        github_login: str | None = None,
         data: Any = None,
     ) -> User:
         user_id = self._sql.insert(
@@ -126,6 +165,9 @@ class Entities:
             status=int(status),
             password_hash=password_hash,
             password_salt=password_salt,
+            google_login=google_login,
+            facebook_login=facebook_login,
+            github_login=github_login,
             data=rows.to_text(data),
         )
         self._changed("user", user_id)
@@ -138,9 +180,20 @@ class Entities:
         login: str | Unset = UNSET,
         role: UserRole | Unset = UNSET,
         status: UserStatus | Unset = UNSET,
+        google_login: str | None | Unset = UNSET,
+        facebook_login: str | None | Unset = UNSET,
+        github_login: str | None | Unset = UNSET,
         data: Any = UNSET,
     ) -> None:
-        values = {"login": login, "role": role, "status": status, "data": _text(data)}
+        values = {
+            "login": login,
+            "role": role,
+            "status": status,
+            "google_login": google_login,
+            "facebook_login": facebook_login,
+            "github_login": github_login,
+            "data": _text(data),
+        }
         if self._sql.update(user, user_id, values):
             self._changed("user", user_id)
 
@@ -175,6 +228,9 @@ class Entities:
 
     def networks(self) -> list[Network]:
         return self._sql.all(queries.NETWORKS.order_by(network.c.id), rows.to_network)
+
+    def list_networks(self, listing: Listing, ids: frozenset[int] | None = None) -> list[Network]:
+        return self._sql.listed(lists.networks(listing, ids), queries.NETWORKS, rows.to_network)
 
     def insert_network(self, *, name: str, key: str | None = None, description: str | None = None) -> Network:
         network_id = self._sql.insert(network, name=name, key=key, description=description)
@@ -213,8 +269,14 @@ class Entities:
         named = (device_class.c.name == name) & (device_class.c.version == version)
         return self._sql.one(queries.CLASSES.where(named), rows.to_class)
 
+    def class_by_id(self, class_id: int) -> DeviceClass | None:
+        return self._sql.one(queries.CLASSES.where(device_class.c.id == class_id), rows.to_class)
+
     def device_classes(self) -> list[DeviceClass]:
         return self._sql.all(queries.CLASSES.order_by(device_class.c.id), rows.to_class)
+
+    def list_classes(self, listing: Listing) -> list[DeviceClass]:
+        return self._sql.listed(lists.classes(listing), queries.CLASSES, rows.to_class)
 
     def insert_class(
         self,
@@ -234,19 +296,61 @@ class Entities:
             data=rows.to_text(data),
         )
         self._changed("class", class_id)
-        return _present(self._sql.one(queries.CLASSES.where(device_class.c.id == class_id), rows.to_class))
+        return _present(self.class_by_id(class_id))
 
     def update_class(
         self,
         class_id: int,
         *,
+        name: str | Unset = UNSET,
+        version: str | Unset = UNSET,
         is_permanent: bool | Unset = UNSET,
         offline_timeout_s: int | None | Unset = UNSET,
         data: Any = UNSET,
     ) -> None:
-        values = {"is_permanent": is_permanent, "offline_timeout_s": offline_timeout_s, "data": _text(data)}
+        values = {
+            "name": name,
+            "version": version,
+            "is_permanent": is_permanent,
+            "offline_timeout_s": offline_timeout_s,
+            "data": _text(data),
+        }
         if self._sql.update(device_class, class_id, values):
             self._changed("class", class_id)
+
+    def delete_class(self, class_id: int) -> bool:
+        self._forget_devices(device.c.device_class_id == class_id)
+        return self._delete(device_class, class_id, "class")
+
+    def equipment(self, class_id: int, equipment_id: int) -> Equipment | None:
+        return self._sql.one(select(equipment_table).where(_piece(class_id, equipment_id)), rows.to_equipment)
+
+    def insert_equipment(self, class_id: int, piece: SaveEquipment) -> Equipment:
+        values = {"name": piece.name, "code": piece.code, "type": piece.type, "data": rows.to_text(piece.data)}
+        equipment_id = self._sql.insert(equipment_table, device_class_id=class_id, **values)
+        self._changed("class", class_id)
+        return _present(self.equipment(class_id, equipment_id))
+
+    def update_equipment(
+        self,
+        class_id: int,
+        equipment_id: int,
+        *,
+        name: str | Unset = UNSET,
+        code: str | Unset = UNSET,
+        type: str | Unset = UNSET,  # noqa: A002
+        data: Any = UNSET,
+    ) -> None:
+        values = {"name": name, "code": code, "type": type, "data": _text(data)}
+        is_there = self.equipment(class_id, equipment_id) is not None
+        if is_there and self._sql.update(equipment_table, equipment_id, values):
+            self._changed("class", class_id)
+
+    def delete_equipment(self, class_id: int, equipment_id: int) -> bool:
+        gone = self._sql.write(delete(equipment_table).where(_piece(class_id, equipment_id))) > 0
+        if gone:
+            self._changed("class", class_id)
+        return gone
 
     def replace_equipment(self, class_id: int, equipment: Sequence[SaveEquipment]) -> None:
         self._sql.write(delete(equipment_table).where(equipment_table.c.device_class_id == class_id))
@@ -262,6 +366,12 @@ class Entities:
     def devices(self, *, after: str = "", limit: int = 1_000) -> list[Device]:
         found = queries.DEVICES.where(device.c.guid > after).order_by(device.c.guid).limit(limit)
         return self._sql.all(found, rows.to_device)
+
+    def list_devices(self, listing: Listing, reach: Sequence[Where] | None = None) -> list[Device]:
+        found = lists.devices(listing)
+        if reach is not None:
+            found = found.where(reaching.within(self._sql, reach))
+        return device_lists.list_devices(self._sql, found)
 
     def device_key_matches(self, device_id: int, key: str) -> bool:
         stored = self._sql.execute(select(device.c.key).where(device.c.id == device_id)).scalar()
@@ -320,12 +430,24 @@ class Entities:
     def delete_device(self, guid: str) -> bool:
         return self._forget_devices(device.c.guid == guid) > 0
 
+    def delete_devices(self, *, network_id: int | None = None, class_id: int | None = None, limit: int) -> int:
+        asked = {device.c.network_id: network_id, device.c.device_class_id: class_id}
+        of = [column == row_id for column, row_id in asked.items() if row_id is not None]
+        ids = self._sql.column(select(device.c.id).where(or_(*of)).limit(limit))
+        # Each by its name, however many: "many of them", once for each piece, would make everybody look again.
+        self._all_changed("user", _users_of(ids))
+        self._all_changed("device", select(device.c.id, device.c.guid).where(one_of(device.c.id, ids)))
+        return self._delete_devices(ids)
+
     def equipment_states(self, device_id: int) -> list[EquipmentState]:
         of_device = device_equipment.c.device_id == device_id
         return self._sql.all(
-            select(device_equipment).where(of_device).order_by(device_equipment.c.id),
-            lambda row: EquipmentState(row["code"], row["timestamp_ms"], rows.from_text(row["parameters"])),
+            select(device_equipment).where(of_device).order_by(device_equipment.c.id), rows.to_equipment_state
         )
+
+    def equipment_state(self, device_id: int, code: str) -> EquipmentState | None:
+        piece = (device_equipment.c.device_id == device_id) & (device_equipment.c.code == code)
+        return self._sql.one(select(device_equipment).where(piece), rows.to_equipment_state)
 
     def put_equipment_state(self, device_id: int, state: EquipmentState) -> None:
         values = {"timestamp_ms": state.timestamp_ms, "parameters": rows.to_text(state.parameters)}
@@ -336,14 +458,17 @@ class Entities:
 
     def _forget_devices(self, which: ColumnElement[bool]) -> int:
         """Delete devices with everything that hangs on them, except messages. Returns how many there were."""
-        chosen = select(device.c.id).where(which)
-        linked = and_(link.c.target_type == "device", link.c.target_id.in_(chosen))
-        owned = and_(link.c.owner_type == "device", link.c.owner_id.in_(chosen))
-        self._users_changed(select(link.c.owner_id).distinct().where(linked, link.c.owner_type == "user"))
+        ids = self._sql.column(select(device.c.id).where(which))
+        self._users_changed(_users_of(ids))
         self._devices_changed(which)
+        return self._delete_devices(ids)
+
+    def _delete_devices(self, ids: list[int]) -> int:
+        linked, owned = _links_of(ids)
         self._sql.write(delete(link).where(or_(linked, owned)))
-        self._sql.write(delete(retention).where(retention.c.device_id.in_(chosen)))
-        return self._sql.write(delete(device).where(which))
+        pruned = and_(retention.c.kind.in_([int(kind) for kind in Kind]), one_of(retention.c.device_id, ids))
+        self._sql.write(delete(retention).where(pruned))
+        return self._sql.write(delete(device).where(one_of(device.c.id, ids)))
 
     # --- links ---
 
@@ -371,6 +496,13 @@ class Entities:
     def keys(self, user_id: int | None = None) -> list[AccessKey]:
         found = queries.KEYS.order_by(access_key.c.id)
         return self._sql.all(found if user_id is None else found.where(access_key.c.user_id == user_id), rows.to_key)
+
+    def key_by_label(self, user_id: int, label: str) -> AccessKey | None:
+        named = (access_key.c.user_id == user_id) & (access_key.c.label == label)
+        return self._sql.one(queries.KEYS.where(named).order_by(access_key.c.id).limit(1), rows.to_key)
+
+    def list_keys(self, user_id: int, listing: Listing) -> list[AccessKey]:
+        return self._sql.listed(lists.keys(user_id, listing), queries.KEYS, rows.to_key)
 
     def insert_key(
         self,
@@ -452,11 +584,35 @@ class Entities:
             return True
         return self._secrets.matches(_PEPPER, known)
 
+    def pepper_mark(self) -> str:
+        return self._secrets.hash(_PEPPER)
+
+    def kept_secrets(self, entity: Keeper, row_id: int) -> dict[str, str | None]:
+        table, names = _KEPT[entity]
+        kept = self._sql.execute(select(*(table.c[name] for name in names)).where(table.c.id == row_id))
+        return dict(zip(names, kept.one(), strict=True))
+
+    def put_secrets(self, entity: Keeper, row_id: int, secrets: Mapping[str, str | None]) -> None:
+        table, names = _KEPT[entity]
+        values: dict[str, Any] = {name: secrets[name] for name in names}
+        if entity == "user":
+            values["password_changes"] = user.c.password_changes + 1
+        self._sql.update(table, row_id, values)
+        if entity == "device":
+            self._devices_changed(device.c.id == row_id)
+        else:
+            self._changed(entity, row_id)
+
     # --- configuration ---
 
     def configuration(self) -> dict[str, str]:
         written = select(configuration.c.name, configuration.c.value).order_by(configuration.c.name)
         return {row.name: row.value for row in self._sql.execute(written)}
+
+    def configuration_value(self, name: str) -> str | None:
+        found = select(configuration.c.value).where(configuration.c.name == name)
+        value: str | None = self._sql.execute(found).scalar()
+        return value
 
     def put_configuration(self, name: str, value: str) -> None:
         version = configuration.c.entity_version + 1
@@ -476,6 +632,11 @@ class Entities:
         if idempotency is not None:
             self._log.remember(message, idempotency)
         self._appended.append((message, device))
+
+    def message_device(self, kind: Kind, message_id: int) -> int | None:
+        log = notification if kind is Kind.NOTIFICATION else command
+        device_id: int | None = self._sql.execute(select(log.c.device_id).where(log.c.id == message_id)).scalar()
+        return device_id
 
     def delete_messages(self, device_ids: Sequence[int], *, limit: int) -> int:
         gone = 0
@@ -521,12 +682,48 @@ class Entities:
         chosen = select(device.c.id, device.c.guid).where(which).limit(MANY)
         self._each_or_many("device", [(row.id, row.guid) for row in self._sql.execute(chosen)])
 
+    def _all_changed(self, entity: str, rows: Select[Any]) -> None:
+        """Report a change of each row (id and guid), in one statement."""
+        found = rows.add_columns(literal(entity), literal(self._now_ms(), BigInteger()))
+        columns = [change.c.entity_id, change.c.guid, change.c.entity, change.c.time_ms]
+        made = (
+            insert(change).from_select(columns, found).returning(change.c.revision, change.c.entity_id, change.c.guid)
+        )
+        for row in self._sql.execute(made):
+            self._changes.append(Change(row.revision, entity, row.entity_id, row.guid))
+
     def _each_or_many(self, entity: str, changed: list[tuple[int, str | None]]) -> None:
         if len(changed) == MANY:
             self._changed(entity, None)
             return
         for row_id, guid in changed:
             self._changed(entity, row_id, guid)
+
+
+_IDENTITIES = {"google": user.c.google_login, "facebook": user.c.facebook_login, "github": user.c.github_login}
+
+_KEPT: dict[Keeper, tuple[Table, tuple[str, ...]]] = {
+    "user": (user, ("password_hash", "password_salt")),
+    "device": (device, ("key",)),
+    "key": (access_key, ("key", "key_start", "key_sealed")),
+}
+"""The columns that hold hashes of secrets."""
+
+
+def _links_of(ids: list[int]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """The links to devices, and those that they own."""
+    linked = and_(link.c.target_type == "device", one_of(link.c.target_id, ids))
+    return linked, and_(link.c.owner_type == "device", one_of(link.c.owner_id, ids))
+
+
+def _users_of(ids: list[int]) -> Select[Any]:
+    """Who is linked to devices."""
+    linked, _ = _links_of(ids)
+    return select(link.c.owner_id, null()).distinct().where(linked, link.c.owner_type == "user")
+
+
+def _piece(class_id: int, equipment_id: int) -> ColumnElement[bool]:
+    return and_(equipment_table.c.id == equipment_id, equipment_table.c.device_class_id == class_id)
 
 
 def _ends(owner: tuple[str, int], target: tuple[str, int]) -> dict[str, int | str]:

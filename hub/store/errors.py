@@ -14,3 +14,7 @@ class NoLane(Exception):
 
 class LaneLost(Exception):
     """Another worker has this worker's lane: it was cut off from the database, and took too long to come back."""
+
+
+class MayOnlyRead(Exception):
+    """Work that was only to read has tried to write. Nothing was written; the hub itself is mistaken."""

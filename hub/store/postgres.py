@@ -18,6 +18,7 @@ from hub.store import (
     Change,
     Changes,
     DeviceRecord,
+    HistoryQuery,
     KeyRecord,
     Lane,
     LoginRecord,
@@ -31,6 +32,7 @@ from hub.store import (
     UpdatePage,
     Write,
     postgres_devices,
+    postgres_history,
     postgres_lanes,
     postgres_prune,
     postgres_read,
@@ -38,6 +40,7 @@ from hub.store import (
     rows,
 )
 from hub.store.postgres_connect import INDEXED, Address, connect, naming
+from hub.store.postgres_consult import PostgresConsultant
 from hub.store.postgres_lanes import Held
 from hub.store.postgres_migrate import migrate
 from hub.store.postgres_pool import Pool
@@ -46,7 +49,7 @@ from hub.store.postgres_writer import PostgresWriter
 from hub.store.schema import REVISION
 from hub.store.secrets import Secrets
 from protocol.entities import Device, User
-from protocol.messages import Command
+from protocol.messages import Command, Message, Notification
 from protocol.names import Kind, UserStatus
 
 T = TypeVar("T")
@@ -94,6 +97,7 @@ class PostgresStore:
         pages = max(1, pool // 4)
         self._finders = Pool(read, size=max(1, pool - pages), wait_s=wait_s)
         self._readers = Pool(read, size=pages, wait_s=wait_s)
+        self._consultant = PostgresConsultant(secrets=secrets, now_ms=now_ms)
 
     def __repr__(self) -> str:
         return f"PostgresStore({self._address.place!r})"
@@ -110,6 +114,7 @@ class PostgresStore:
         await self._writer.close()
         for pool in (self._finders, self._readers):
             await pool.close()
+        await self._consultant.close()
 
     # --- writing ---
 
@@ -120,7 +125,7 @@ class PostgresStore:
         return await self._writer.do(lambda session: session.transact(work))
 
     async def consult(self, work: Callable[[Tx], T]) -> T:
-        return await self.transact(work)
+        return await self._readers.ask(partial(self._consultant.consult, work=work))
 
     async def _change(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         return await self._writer.do(lambda session: work(session.connection))
@@ -164,8 +169,15 @@ class PostgresStore:
     async def read(self, query: LogQuery) -> Page:
         return await self._readers.ask(partial(postgres_read.read_page, query=query))
 
+    async def history(self, query: HistoryQuery) -> list[Message]:
+        return await self._readers.ask(partial(postgres_history.read_history, query=query))
+
     async def command(self, device_id: int, command_id: int) -> Command | None:
         find = partial(postgres_read.find_command, device_id=device_id, command_id=command_id)
+        return await self._finders.ask(find)
+
+    async def notification(self, device_id: int, notification_id: int) -> Notification | None:
+        find = partial(postgres_read.find_notification, device_id=device_id, notification_id=notification_id)
         return await self._finders.ask(find)
 
     async def read_updates(

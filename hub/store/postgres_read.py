@@ -12,9 +12,9 @@ from typing import Any
 from asyncpg import Connection
 
 from hub.store import REPLAY_PAGE, Logged, LoggedUpdate, LogQuery, Page, Reach, UpdatePage
-from hub.store.postgres_log import COLUMNS, TABLES, to_command, to_message
+from hub.store.postgres_log import COLUMNS, TABLES, to_command, to_message, to_notification
 from hub.store.postgres_text import Named
-from protocol.messages import AHEAD_MS, LANES, Command, lowest_id
+from protocol.messages import AHEAD_MS, LANES, Command, Notification, lowest_id
 from protocol.names import INT64_MAX, Kind
 
 EXAMINED = 20_000
@@ -22,9 +22,6 @@ EXAMINED = 20_000
 
 FEW_DEVICES = 1_000
 """Up to so many devices are looked up one by one; beyond, the log is read in its order and filtered."""
-
-SPREAD_MS = 60_000
-"""Timestamps rise with the ids, but for this much: ``AHEAD_MS``, and clocks of workers that do not agree."""
 
 
 async def read_page(connection: Connection, query: LogQuery, *, examined: int = EXAMINED) -> Page:
@@ -36,16 +33,15 @@ async def read_page(connection: Connection, query: LogQuery, *, examined: int = 
         by_reach=many,
         by_name=query.names is not None,
         newer=query.newer_than_ms is not None,
-        at=query.at_ms is not None,
+        up_to=query.up_to_ms is not None,
         pending=query.kind is Kind.COMMAND and query.pending_at_ms is not None,
         beyond=query.beyond is not None,
     )
     limit = max(1, min(query.limit, REPLAY_PAGE))
     reach = query.reach or Reach()
-    times = [time for time in (query.newer_than_ms, query.at_ms) if time is not None]
     found = await _page_statement(shape).all(
         connection,
-        start=max(query.after, lowest_id(max(times)) - 1 if times else 0),
+        start=max(query.after, _lowest(query) - 1),
         count=_window(shape, examined, limit, devices),
         limit=limit,
         devices=devices,
@@ -53,14 +49,19 @@ async def read_page(connection: Connection, query: LogQuery, *, examined: int = 
         networks=list(reach.networks),
         names=list(query.names or ()),
         newer=query.newer_than_ms,
-        at=query.at_ms,
+        up_to=query.up_to_ms,
         pending=query.pending_at_ms,
         beyond=_lanes(query.beyond),
     )
     messages = [_to_logged(query.kind, row) for row in found if row[_GUID] is not None]
     last, newest, last_ms = found[0][:_GUID]
-    over = query.at_ms is not None and last_ms is not None and last_ms > query.at_ms + SPREAD_MS
+    over = query.up_to_ms is not None and last_ms is not None and last_ms > query.up_to_ms + query.spread_ms
     return Page(messages, *_read_to(messages, limit, query.after, (None if over else last, newest)))
+
+
+def _lowest(query: LogQuery) -> int:
+    """The smallest id that may match."""
+    return 0 if query.newer_than_ms is None else lowest_id(query.newer_than_ms + 1)
 
 
 async def read_updates(
@@ -103,14 +104,14 @@ class _Shape:
     by_reach: bool = False
     by_name: bool = False
     newer: bool = False
-    at: bool = False
+    up_to: bool = False
     pending: bool = False
     beyond: bool = False
 
     @property
     def filters(self) -> bool:
         """Whether rows in the window may not match."""
-        return any((self.by_device, self.by_reach, self.by_name, self.newer, self.at, self.pending, self.beyond))
+        return any((self.by_device, self.by_reach, self.by_name, self.newer, self.up_to, self.pending, self.beyond))
 
     @property
     def place(self) -> str:
@@ -149,7 +150,7 @@ def _page_statement(shape: _Shape) -> Named:
         """  # noqa: S608
         source = f"{table} AS log JOIN device ON device.id = log.device_id"
     only = "WHERE update_id > 0" if shape.updates else ""
-    time = f"SELECT timestamp_ms FROM {table} WHERE id = last.last" if shape.at else "SELECT NULL::bigint"  # noqa: S608
+    time = f"SELECT timestamp_ms FROM {table} WHERE id = last.last" if shape.up_to else "SELECT NULL::bigint"  # noqa: S608
     return Named(f"""
         WITH last AS MATERIALIZED (SELECT ({end}) AS last),
         found AS (
@@ -173,7 +174,7 @@ def _conditions(shape: _Shape) -> list[str]:
         "(device.guid = ANY(:guids::text[]) OR device.network_id = ANY(:networks::bigint[]))": shape.by_reach,
         "log.name = ANY(:names::text[])": shape.by_name,
         "log.timestamp_ms > :newer::bigint": shape.newer,
-        "log.timestamp_ms = :at::bigint": shape.at,
+        "log.timestamp_ms <= :up_to::bigint": shape.up_to,
         "NOT log.updated AND (log.expires_ms IS NULL OR log.expires_ms > :pending::bigint)": shape.pending,
         f"log.{shape.place} > (:beyond::bigint[])[(log.{shape.place} % {LANES} + 1)::int]": shape.beyond,
     }
@@ -213,6 +214,10 @@ _COMMAND = Named(f"""
     SELECT (SELECT guid FROM device WHERE device.id = log.device_id), {COLUMNS[Kind.COMMAND]}
     FROM command AS log WHERE id = :command AND device_id = :device
 """)  # noqa: S608
+_NOTIFICATION = Named(f"""
+    SELECT (SELECT guid FROM device WHERE device.id = log.device_id), {COLUMNS[Kind.NOTIFICATION]}
+    FROM notification AS log WHERE id = :notification AND device_id = :device
+""")  # noqa: S608
 _PRUNED = "SELECT coalesce(max(pruned_to), 0) FROM retention WHERE kind = :kind"
 _PRUNED_OF_ALL = Named(_PRUNED)
 _PRUNED_WITHIN = Named(f"{_PRUNED} AND (device_id = 0 OR device_id IN ({_REACHED}))")
@@ -227,6 +232,12 @@ async def find_command(connection: Connection, device_id: int, command_id: int) 
     """One command of a device, pending or not; None when the device or the command is gone."""
     row = await _COMMAND.one(connection, command=command_id, device=device_id)
     return None if row is None or row[0] is None else to_command(row[1:], row[0])
+
+
+async def find_notification(connection: Connection, device_id: int, notification_id: int) -> Notification | None:
+    """One notification of a device; None when the device or the notification is gone."""
+    row = await _NOTIFICATION.one(connection, notification=notification_id, device=device_id)
+    return None if row is None or row[0] is None else to_notification(row[1:], row[0])
 
 
 async def pruned_to(connection: Connection, kind: Kind, reach: Reach | None) -> int:

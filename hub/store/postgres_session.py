@@ -31,6 +31,15 @@ _ABOUT = """
 WORK_LOCK = 0x48756201
 """Held by the one piece of work that is going on in the database."""
 
+BESIDE_OTHERS = "BEGIN"
+
+ALONE = f"BEGIN; SELECT pg_advisory_xact_lock({WORK_LOCK})"
+"""As the only one in the database, beside those that only write messages. Whatever a piece of work reads is still so
+when it writes; revisions of changes are seen in their order; and no two wait in a circle."""
+
+ONLY_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+"""One state of the database, whatever is being written."""
+
 
 class Session:
     """Batches, transactions and statements. Each is durable when it returns, and has done nothing when it raises,
@@ -75,16 +84,16 @@ class Session:
             await self._log.append_at_once(messages)
             return messages
         alone = any(isinstance(write, Transact) for write in batch)
-        async with transaction(self.connection, alone=alone):
+        async with transaction(self.connection, begin=ALONE if alone else BESIDE_OTHERS):
             return [outcome for run in runs(batch) for outcome in await self._carry_out(run)]
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
-        async with transaction(self.connection, alone=True):
+        async with transaction(self.connection, begin=ALONE):
             return await self._work(work)
 
     async def delete_expired_keys(self, before_ms: int, *, limit: int) -> int:
         """Delete some keys that expired before a time. Returns how many."""
-        async with transaction(self.connection, alone=True):
+        async with transaction(self.connection, begin=ALONE):
             return await self._work(lambda tx: tx.delete_expired_keys(before_ms, limit=limit))
 
     async def _carry_out(self, run: Sequence[Write]) -> Sequence[Any]:
@@ -118,15 +127,10 @@ class Session:
 
 
 @asynccontextmanager
-async def transaction(connection: Connection, *, alone: bool = False) -> AsyncIterator[None]:
-    """All of it or nothing.
-
-    Args:
-        alone: as the only one in the database, beside those that only write messages. Whatever a piece of work reads is
-            still so when it writes; revisions of changes are seen in their order; and no two wait in a circle.
-    """
+async def transaction(connection: Connection, *, begin: str = BESIDE_OTHERS) -> AsyncIterator[None]:
+    """All of it or nothing."""
     try:
-        await connection.execute(f"BEGIN; SELECT pg_advisory_xact_lock({WORK_LOCK})" if alone else "BEGIN")
+        await connection.execute(begin)
         yield
         ended = await connection.execute("COMMIT")
     except BaseException as exc:

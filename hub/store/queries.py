@@ -33,7 +33,8 @@ class json_rows(GenericFunction[str]):  # noqa: N801 - named as in SQL
 
 @compiles(json_rows, "sqlite")
 def _json_rows_in_sqlite(element: json_rows, compiler: SQLCompiler, **options: Any) -> str:
-    return f"json_group_array(json_array({compiler.process(element.clauses, **options)}))"
+    # With the operator it is a text; without it, it would become a part of an array around it.
+    return f"(json_group_array(json_array({compiler.process(element.clauses, **options)})) || '')"
 
 
 @compiles(json_rows, "postgresql")
@@ -105,6 +106,16 @@ BARE_DEVICES = (
     .outerjoin(network, network.c.id == device.c.network_id)
 )
 """Without their classes: for reading many devices, which share a few."""
+
+DEVICES_ALONE = select(
+    *(
+        column.label(f"device_{column.name}")
+        for column in device.columns
+        if column.name not in {"key", "group_id", "entity_version"}
+    ),
+    _has_users.label("device_has_users"),
+)
+"""Without classes, networks and keys: for lists, however long."""
 
 DEVICES = (
     select(

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import orjson
 
 from hub.store import KeyRecord, LoginRecord
-from protocol.entities import AccessKey, Device, DeviceClass, Equipment, KeyPermission, Network, User
+from protocol.entities import AccessKey, Device, DeviceClass, Equipment, EquipmentState, KeyPermission, Network, User
 from protocol.names import KeyType, UserRole, UserStatus
 
 
@@ -31,6 +31,9 @@ def to_user(row: Row) -> User:
         role=UserRole(row["user_role"]),
         status=UserStatus(row["user_status"]),
         last_login_ms=row["user_last_login_ms"],
+        google_login=row["user_google_login"],
+        facebook_login=row["user_facebook_login"],
+        github_login=row["user_github_login"],
         data=from_text(row["user_data"]),
         networks=_ids(row["user_networks"]),
         linked_devices=_ids(row["user_linked_devices"]),
@@ -73,16 +76,30 @@ def to_class(row: Row) -> DeviceClass:
     )
 
 
+def to_equipment(row: Row) -> Equipment:
+    return Equipment(id=row["id"], name=row["name"], code=row["code"], type=row["type"], data=from_text(row["data"]))
+
+
+def to_equipment_state(row: Row) -> EquipmentState:
+    return EquipmentState(row["code"], row["timestamp_ms"], from_text(row["parameters"]))
+
+
 def to_device(row: Row, device_class: DeviceClass | None = None) -> Device:
     """A device, with this class or with the one that the row has."""
+    place = None if row["device_network_id"] is None else to_network(row)
+    return to_placed_device(row, device_class or to_class(row), place)
+
+
+def to_placed_device(row: Row, device_class: DeviceClass, place: Network | None) -> Device:
+    """A device of this class, in this network."""
     return Device(
         id=row["device_id"],
         guid=row["device_guid"],
         name=row["device_name"],
-        device_class=device_class or to_class(row),
+        device_class=device_class,
         status=row["device_status"],
         data=from_text(row["device_data"]),
-        network=None if row["device_network_id"] is None else to_network(row),
+        network=place,
         is_blocked=bool(row["device_is_blocked"]),
         has_users=bool(row["device_has_users"]),
     )

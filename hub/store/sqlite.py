@@ -1,8 +1,9 @@
 """The store on SQLite: nothing to install; the workers of one host may share it.
 
-Three threads. The **writer** has the only connection that writes; everything goes through it in the order in which it
+Four threads. The **writer** has the only connection that writes; everything goes through it in the order in which it
 was asked for. The **finder** answers the short questions that a connection waits for; the **reader** reads pages of the
-log, so that a long replay delays nobody's authentication.
+log, so that a long replay delays nobody's authentication; and the **consultant** reads entities, so that a long list
+delays neither.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from hub.store import (
     Change,
     Changes,
     DeviceRecord,
+    HistoryQuery,
     KeyRecord,
     Lane,
     LoginRecord,
@@ -38,6 +40,7 @@ from hub.store import (
     queries,
     rows,
     sqlite_devices,
+    sqlite_history,
     sqlite_lanes,
     sqlite_prune,
     sqlite_read,
@@ -47,10 +50,11 @@ from hub.store.schema import REVISION, access_key, user
 from hub.store.secrets import Secrets
 from hub.store.sqlite_backup import copy
 from hub.store.sqlite_connect import answering, connect_reader, snapshot
+from hub.store.sqlite_consult import SqliteConsultant
 from hub.store.sqlite_writer import SqliteWriter
 from hub.store.worker import Worker
 from protocol.entities import Device, User
-from protocol.messages import Command
+from protocol.messages import Command, Message, Notification
 from protocol.names import Kind, UserStatus
 
 R = TypeVar("R")
@@ -116,10 +120,12 @@ class SqliteStore:
         write = partial(
             SqliteWriter.connect, path, busy_timeout_s=busy_timeout_s, secrets=secrets, now_ms=now_ms, shared=shared
         )
+        consult = partial(SqliteConsultant.connect, path, busy_timeout_s=busy_timeout_s, secrets=secrets, now_ms=now_ms)
         close = sqlite3.Connection.close
         self._writer = Worker("store-writer", acquire=write, release=SqliteWriter.close, wait_s=wait_s)
         self._finder = Worker("store-finder", acquire=read, release=close, wait_s=wait_s)
         self._reader = Worker("store-reader", acquire=read, release=close, wait_s=wait_s)
+        self._consultant = Worker("store-consultant", acquire=consult, release=SqliteConsultant.close, wait_s=wait_s)
 
     def __repr__(self) -> str:
         return f"SqliteStore({str(self._path)!r})"
@@ -131,7 +137,7 @@ class SqliteStore:
             CannotOpen: the file is missing a directory, unreadable, locked, no database, or from a newer version.
         """
         try:
-            for worker in (self._writer, self._finder, self._reader):
+            for worker in (self._writer, self._finder, self._reader, self._consultant):
                 await worker.start()
         except BaseException:
             await self.close()
@@ -139,7 +145,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         # The writer last: the last connection to go empties the write-ahead log, and only it may.
-        for worker in (self._finder, self._reader, self._writer):
+        for worker in (self._finder, self._reader, self._consultant, self._writer):
             await worker.stop()
         self._lanes.give_back()
 
@@ -152,7 +158,7 @@ class SqliteStore:
         return await self._ask(self._writer, lambda writer: writer.transact(work))
 
     async def consult(self, work: Callable[[Tx], T]) -> T:
-        return await self.transact(work)
+        return await self._ask(self._consultant, lambda consultant: consultant.consult(work))
 
     async def _change(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return await self._ask(self._writer, lambda writer: writer.change(work))
@@ -203,9 +209,17 @@ class SqliteStore:
     async def read(self, query: LogQuery) -> Page:
         return await self._ask(self._reader, lambda connection: sqlite_read.read_page(connection, query))
 
+    async def history(self, query: HistoryQuery) -> list[Message]:
+        return await self._ask(self._reader, lambda connection: sqlite_history.read_history(connection, query))
+
     async def command(self, device_id: int, command_id: int) -> Command | None:
         return await self._ask(
             self._finder, lambda connection: sqlite_read.find_command(connection, device_id, command_id)
+        )
+
+    async def notification(self, device_id: int, notification_id: int) -> Notification | None:
+        return await self._ask(
+            self._finder, lambda connection: sqlite_read.find_notification(connection, device_id, notification_id)
         )
 
     async def read_updates(

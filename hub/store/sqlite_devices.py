@@ -22,8 +22,7 @@ class _Rows:
 
     def __init__(self, select: Select[Any], condition: str) -> None:
         self._columns = [column.name for column in select.selected_columns]
-        # A column that is a JSON array itself would become a part of ours, and not its text, but for the operator.
-        columns = ", ".join(f"{name} || ''" if name in _ARRAYS else name for name in self._columns)
+        columns = ", ".join(self._columns)
         inner = select.compile(dialect=SQLiteDialect_pysqlite(paramstyle="named"))
         self._constants = inner.params
         self._text = f"SELECT json_group_array(json_array({columns})) FROM ({inner} {condition})"  # noqa: S608
@@ -32,8 +31,6 @@ class _Rows:
         text = connection.execute(self._text, self._constants | values).fetchone()[0]
         return [dict(zip(self._columns, row, strict=True)) for row in orjson.loads(text)]
 
-
-_ARRAYS = {"class_equipment"}
 
 _BY_GUID = _Rows(queries.BARE_DEVICES, "WHERE device.guid IN (SELECT value FROM json_each(:guids))")
 _CLASSES = _Rows(queries.CLASSES, "WHERE device_class.id IN (SELECT value FROM json_each(:ids))")

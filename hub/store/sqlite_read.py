@@ -14,8 +14,17 @@ import orjson
 
 from hub.store import REPLAY_PAGE, Logged, LoggedUpdate, LogQuery, Page, Reach, UpdatePage
 from hub.store.sqlite_connect import snapshot
-from hub.store.sqlite_log import COMMAND_SELECT, PLACED_TO, PLACES, TABLES, to_command, to_message
-from protocol.messages import AHEAD_MS, LANES, Command, lowest_id
+from hub.store.sqlite_log import (
+    COMMAND_SELECT,
+    NOTIFICATION_SELECT,
+    PLACED_TO,
+    PLACES,
+    TABLES,
+    to_command,
+    to_message,
+    to_notification,
+)
+from protocol.messages import AHEAD_MS, LANES, Command, Notification, lowest_id
 from protocol.names import INT64_MAX, Kind
 
 EXAMINED = 20_000
@@ -23,9 +32,6 @@ EXAMINED = 20_000
 
 FEW_DEVICES = 1_000
 """Up to so many devices are looked up one by one; beyond, the log is read in its order and filtered."""
-
-SPREAD_MS = 60_000
-"""Timestamps rise with the ids, but for this much: ``AHEAD_MS``, and clocks of workers that do not agree."""
 
 
 def read_page(connection: sqlite3.Connection, query: LogQuery, *, examined: int = EXAMINED) -> Page:
@@ -50,7 +56,7 @@ class _Reading:
             by_reach=many,
             by_name=query.names is not None,
             newer=query.newer_than_ms is not None,
-            at=query.at_ms is not None,
+            up_to=query.up_to_ms is not None,
             pending=query.kind is Kind.COMMAND and query.pending_at_ms is not None,
             beyond=query.beyond is not None,
         )
@@ -69,8 +75,8 @@ class _Reading:
         return Page(messages, read_to=end, complete=False)
 
     def _lowest(self) -> int:
-        times = [time for time in (self._query.newer_than_ms, self._query.at_ms) if time is not None]
-        return lowest_id(max(times)) if times else 0
+        newer_than_ms = self._query.newer_than_ms
+        return 0 if newer_than_ms is None else lowest_id(newer_than_ms + 1)
 
     def _complete(self, messages: list[Logged]) -> Page:
         newest = self._one(f"SELECT max(id) FROM {self._table}")  # noqa: S608
@@ -107,18 +113,18 @@ class _Reading:
             networks=_json(list(reach.networks)),
             names=_json(list(query.names or ())),
             newer=query.newer_than_ms,
-            at=query.at_ms,
+            up_to=query.up_to_ms,
             pending=query.pending_at_ms,
             beyond=_json([*(query.beyond or ())]),
         )
-        return [_to_logged(query.kind, row) for row in sorted(orjson.loads(text), key=_id)]
+        return [to_logged(query.kind, row) for row in sorted(orjson.loads(text), key=_id)]
 
     def _beyond_time(self, end: int) -> bool:
-        """Whether everything after ``end`` is certainly later than the one millisecond that is asked for."""
-        if self._query.at_ms is None:
+        """Whether everything after ``end`` is certainly later than what is asked for."""
+        if self._query.up_to_ms is None:
             return False
         there = self._one(f"SELECT timestamp_ms FROM {self._table} WHERE id = :id", id=end)  # noqa: S608
-        return bool(there > self._query.at_ms + SPREAD_MS)
+        return bool(there > self._query.up_to_ms + self._query.spread_ms)
 
     def _one(self, statement: str, **values: Any) -> Any:
         row = self._connection.execute(statement, values).fetchone()
@@ -135,14 +141,14 @@ class _Shape:
     by_reach: bool
     by_name: bool
     newer: bool
-    at: bool
+    up_to: bool
     pending: bool
     beyond: bool
 
     @property
     def filters(self) -> bool:
         """Whether rows in the window may not match."""
-        return any((self.by_device, self.by_reach, self.by_name, self.newer, self.at, self.pending, self.beyond))
+        return any((self.by_device, self.by_reach, self.by_name, self.newer, self.up_to, self.pending, self.beyond))
 
 
 @lru_cache
@@ -155,7 +161,7 @@ def _page_statement(shape: _Shape) -> str:
         source = f"{table} AS log INDEXED BY ix_{table}_device_id"
     # CROSS JOIN: in the order of the log, device after device, never the other way round.
     return f"""
-        SELECT json_group_array(json_array({_PAGE_COLUMNS[shape.kind]}))
+        SELECT json_group_array(json_array({COLUMNS[shape.kind]}))
         FROM (
             {before}
             SELECT log.*, device.guid, device.network_id
@@ -180,10 +186,11 @@ _BY_PLACE = f"""
 
 
 _COMMAND_COLUMNS = "id, device_id, name, timestamp_ms, user_id, parameters, lifetime_s, status, result, updated"
-_PAGE_COLUMNS = {
+COLUMNS = {
     Kind.NOTIFICATION: "guid, network_id, id, device_id, name, timestamp_ms, parameters",
     Kind.COMMAND: f"guid, network_id, {_COMMAND_COLUMNS}",
 }
+"""What a row of a page has, for :func:`to_logged`."""
 
 
 _BEYOND = f"json_extract(:beyond, '$[' || ({{}} % {LANES}) || ']')"
@@ -200,14 +207,15 @@ def _conditions(shape: _Shape) -> list[str]:
         " OR device.network_id IN (SELECT value FROM json_each(:networks)))": shape.by_reach,
         "log.name IN (SELECT value FROM json_each(:names))": shape.by_name,
         "log.timestamp_ms > :newer": shape.newer,
-        "log.timestamp_ms = :at": shape.at,
+        "log.timestamp_ms <= :up_to": shape.up_to,
         "log.updated = 0 AND (log.expires_ms IS NULL OR log.expires_ms > :pending)": shape.pending,
         f"log.id > {_BEYOND.format('log.id')}": shape.beyond,
     }
     return [condition for condition, asked in conditions.items() if asked]
 
 
-def _to_logged(kind: Kind, row: list[Any]) -> Logged:
+def to_logged(kind: Kind, row: list[Any]) -> Logged:
+    """A message from a row of ``COLUMNS`` as JSON has it."""
     guid, network_id, *columns = row
     for place in _JSON_PLACES[kind]:
         columns[place] = columns[place].encode()
@@ -261,6 +269,18 @@ def find_command(connection: sqlite3.Connection, device_id: int, command_id: int
         (command_id, device_id),
     ).fetchone()
     return None if row is None or row[0] is None else to_command(row[1:], row[0])
+
+
+def find_notification(connection: sqlite3.Connection, device_id: int, notification_id: int) -> Notification | None:
+    """One notification of a device; None when the device or the notification is gone."""
+    row = connection.execute(
+        f"""
+        SELECT (SELECT guid FROM device WHERE device.id = notification.device_id), {NOTIFICATION_SELECT}
+        FROM notification WHERE id = ? AND device_id = ?
+        """,  # noqa: S608
+        (notification_id, device_id),
+    ).fetchone()
+    return None if row is None or row[0] is None else to_notification(row[1:], row[0])
 
 
 _UPDATES = f"""

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any, cast
 
 import httptools
+import orjson
 from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -146,14 +147,14 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def _refuse(self, status: int, text: str, *, retry_after_s: int | None = None) -> None:
-        """Answer without an application, and close."""
+        """Answer without an application, and close. The answer looks like an error of the REST API."""
         self._edge.counters.refused[status] += 1
         reason = HTTPStatus(status).phrase.encode()
-        body = text.encode() + b"\n"
+        body = orjson.dumps({"error": status, "message": text})
         wait = b"retry-after: %d\r\n" % retry_after_s if retry_after_s is not None else b""
         self.transport.write(
-            b"HTTP/1.1 %d %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n%b"
-            b"connection: close\r\n\r\n%b" % (status, reason, len(body), wait, body)
+            b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b"
+            b"access-control-allow-origin: *\r\nconnection: close\r\n\r\n%b" % (status, reason, len(body), wait, body)
         )
         self.transport.close()
 

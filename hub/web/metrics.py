@@ -84,6 +84,8 @@ class HubCollector(Collector):
             "hub_sockets_throttled": ("Sockets that send more than they may", len(self._edge.throttled)),
             "hub_send_memory_bytes": ("Bytes that waited for slow readers when last weighed", self._edge.unsent_bytes),
             "hub_send_memory_limit_bytes": ("Most that may wait", self._edge.limits.send_memory_bytes),
+            "hub_polls": ("Long polls under way", len(gateway.polls)),
+            "hub_polls_limit": ("Most long polls this process takes", gateway.policy.polls),
             "hub_replays": ("Replays under way", len(gateway.replays)),
             "hub_log_pending_writes": ("Writes waiting for their commit", len(gateway.commits)),
             "hub_log_pending_bytes": ("Memory of the writes waiting for their commit", gateway.commits.bytes),
@@ -122,6 +124,10 @@ class HubCollector(Collector):
         for name, count in sorted(gateway.tally.items()):
             reached.add_metric([name], count)
         yield reached
+        polls = CounterMetricFamily("hub_polls_answered", "Long polls that ended, and how", labels=["with"])
+        for ending, count in sorted(gateway.polls.answered.items()):
+            polls.add_metric([ending], count)
+        yield polls
         pruned = CounterMetricFamily("hub_messages_pruned", "Messages removed by retention", labels=["kind"])
         for kind, count in gateway.duties.pruned.items():
             pruned.add_metric([kind.name.lower()], count)

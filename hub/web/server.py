@@ -74,6 +74,7 @@ class Server(uvicorn.Server):
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # uvicorn's own would believe whoever comes from 127.0.0.1; see hub.web.addresses.
             timeout_graceful_shutdown=5,
             **options,
         )
@@ -141,7 +142,7 @@ class Server(uvicorn.Server):
                 await asyncio.wait_for(self._stopping.wait(), TICK_S)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting, close the sockets in batches, let the last answers out, and flush."""
+        """Stop accepting, close the sockets in batches, let long polls and the last answers out, and flush."""
         for server in self.servers:
             server.close()
         await self._newcomers()
@@ -149,6 +150,8 @@ class Server(uvicorn.Server):
         await self._drain()
         for connection in list(self.server_state.connections):
             connection.shutdown()
+        # Only now: who is answered is told to connect anew, or would ask here again at once.
+        self._edge.gateway.polls.end()
         await self._answers()
         await self._goodbyes()
         await self._flush()

@@ -229,7 +229,7 @@ async def test_all_topics_can_be_followed_at_once(join):
 
 
 async def test_what_is_told_to_everybody_reaches_everybody(join):
-    """Ends, revisions, presence and farewells need no topic."""
+    """Ends, revisions, presence, questions and farewells need no topic."""
     speaker, _ = await join()
     _, ear = await join()
     worker = run()
@@ -238,9 +238,11 @@ async def test_what_is_told_to_everybody_reaches_everybody(join):
     speaker.publish(bundle(worker=worker, ends={WATTS: 7}, floor=6))
     speaker.publish(bundle(worker=worker, revision=4))
     speaker.publish(bundle(worker=worker, presence=presence))
+    speaker.publish(bundle(worker=worker, asks_ms=8))
     speaker.publish(bundle(worker=worker, leaving=True))
 
     await told(ear, "leaving", True)
+    await told(ear, "asks_ms", 8)
     await told(ear, "ends", {WATTS: 7})
     await told(ear, "revision", 4)
     await told(ear, "presence", presence)

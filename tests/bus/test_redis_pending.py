@@ -134,12 +134,18 @@ def test_presence_adds_up():
 
 def test_the_last_word_counts():
     """Of ends, floors and revisions told at once the greatest is left; a farewell stays one."""
-    words = bundle(ends={1: 5, 2: 6}, floor=4, revision=9), bundle(ends={2: 7}, floor=5, leaving=True)
+    words = (
+        bundle(ends={1: 5, 2: 6}, floor=4, floor_ms=40, revision=9),
+        bundle(asks_ms=60),
+        bundle(asks_ms=50),
+        bundle(ends={2: 7}, floor=5, floor_ms=50, leaving=True),
+    )
 
     (parcel,) = pending(*words).take()
 
     found = decode(parcel.data, ALL)
     assert (found.ends, found.floor, found.revision, found.leaving) == ({1: 5, 2: 7}, 5, 9, True)
+    assert (found.floor_ms, found.asks_ms) == (50, 60)
 
 
 def test_what_is_told_does_not_change_while_it_waits():

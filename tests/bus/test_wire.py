@@ -62,6 +62,8 @@ bundles = st.builds(
     sections=st.lists(sections, max_size=4),
     ends=st.none() | st.dictionaries(st.integers(0, TOPICS - 1), counts, max_size=4),
     floor=counts,
+    floor_ms=counts,
+    asks_ms=counts,
     revision=st.none() | counts,
     presence=st.none() | presences,
     leaving=st.booleans(),

@@ -3,6 +3,7 @@
 import pytest
 
 from hub.passwords import verify_password
+from protocol.names import KeyType
 
 
 def login_record(installation, login):
@@ -154,6 +155,18 @@ def test_a_password_is_set_and_removed(installation):
     assert verify_password("neu", record.password_hash).correct
     assert record.user.password_changes > before
     assert login_record(installation, "dhadmin").password_hash is None
+
+
+def test_a_new_password_ends_session_keys(installation):
+    """Those that came of the old one; a program's keys stay."""
+    insert = {"user_id": 1, "permissions": []}
+    installation.transact(lambda tx: tx.insert_key(label="session", type=KeyType.SESSION, **insert))
+    installation.transact(lambda tx: tx.insert_key(label="program", **insert))
+
+    installation.hub("user", "password", "dhadmin", "--password-stdin", stdin="neu")
+
+    labels = [key["label"] for key in installation.hub("key", "list", "--json").json]
+    assert ("session" in labels, "program" in labels) == (False, True)
 
 
 def test_a_deleted_user_is_gone_with_keys(installation):

@@ -18,6 +18,7 @@ from hub.core.access import (
     key_principal,
     parse_address,
     permit,
+    scopes_of_both,
     user_principal,
 )
 from protocol.entities import AccessKey, KeyPermission
@@ -27,6 +28,7 @@ from tests.builders import access_key, administrator, device, network, permissio
 from tests.core.model import (
     GROUPS,
     GUIDS,
+    NAMED,
     NETWORKS,
     Place,
     actions,
@@ -235,6 +237,52 @@ def test_a_user_may_name_the_networks_of_the_user():
     assert admin.reaches_network(KeyAction.REGISTER_DEVICE, 2)
 
 
+# --- two actions at once ----------------------------------------------------------------------------------------------
+
+pairs = st.tuples(st.sampled_from(NAMED), st.sampled_from(NAMED))
+
+
+def reached(principal: Principal, pair: tuple[KeyAction, KeyAction], place: Place, peer: Peer = HERE) -> bool:
+    """Whether a principal reaches a device in this place for both actions."""
+    return any(clause.admits(*place) for clause in scopes_of_both(principal, *pair, peer))
+
+
+@given(key=keys, owner=owners, pair=pairs, place=places)
+def test_one_permission_has_to_allow_both(key, owner, pair, place):
+    """What one permission allows and what another allows does not add up."""
+    alone = [replace(key, permissions=(entry,)) for entry in key.permissions]
+    by_one = any(all(key_sees(each, owner, action, place) for action in pair) for each in alone)
+
+    assert by_one == reached(key_principal(key, owner, HERE), pair, place)
+
+
+@given(key=keys, owner=owners, pair=pairs, place=places)
+def test_both_are_never_more_than_either(key, owner, pair, place):
+    """And an action with itself is that action."""
+    principal = key_principal(key, owner, HERE)
+    apart = [sees(principal, action, place) for action in pair]
+
+    assert all(apart) >= reached(principal, pair, place)
+    assert [reached(principal, (action, action), place) for action in pair] == apart
+
+
+@given(owner=owners, pair=st.tuples(actions, actions), place=places)
+def test_without_a_key_nothing_narrows_the_two(owner, pair, place):
+    """A user in person reaches what the user reaches, a device itself, and nobody nothing."""
+    assert owner_sees(owner, place) == reached(user_principal(owner), pair, place)
+    assert (place[0] == "lamp") == reached(device_principal(device("lamp")), pair, place)
+    assert not reached(ANONYMOUS, pair, place)
+
+
+@pytest.mark.parametrize(("address", "inside"), [("192.0.2.1", True), ("198.51.100.1", False)])
+def test_both_are_asked_of_the_same_peer(address, inside):
+    """A permission for another place allows neither here."""
+    office, peer = access_key(permission(subnets=["192.0.2.0/24"])), Peer(ip_address(address))
+    principal = key_principal(office, administrator(), peer)
+
+    assert inside == reached(principal, (KeyAction.GET_NETWORK, KeyAction.GET_DEVICE), ("lamp", 1, ()), peer)
+
+
 # --- clauses ----------------------------------------------------------------------------------------------------------
 
 selections = st.none() | some(NETWORKS).map(frozenset)
@@ -400,6 +448,42 @@ def test_without_an_origin_domains_are_not_asked():
 def test_no_text_breaks_the_evaluation_of_a_key(domain, origin, subnet):
     """Whatever stands in a key or comes in a header, the answer is yes or no."""
     assert from_peer(permission(domains=[domain], subnets=[subnet]), "10.1.2.3", origin) in (True, False)
+
+
+# --- lists that are kept as they were sent ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["domains", "subnets", "actions", "network_ids", "device_guids"])
+def test_null_in_a_list_names_nothing(name):
+    """It neither breaks a key nor opens it."""
+    entry = permission(**{name: [None]})
+
+    assert not from_peer(entry, "10.1.2.3", "http://example.com")
+
+
+def test_null_in_a_list_names_nothing_for_two_actions_either():
+    """Of a key that is asked for what two of them reach together."""
+    key = access_key(permission(actions=[None]), permission(subnets=[None]), permission(device_guids=["42", None]))
+    principal = key_principal(key, administrator(), HERE)
+
+    assert scopes_of_both(principal, SEE, KeyAction.GET_DEVICE, HERE) == (Clause(guids=frozenset({"42"})),)
+
+
+@pytest.mark.parametrize(
+    ("members", "seen"),
+    [
+        ({"device_guids": [42, None]}, True),
+        ({"device_guids": ["42"]}, True),
+        ({"device_guids": [42.0]}, False),
+        ({"network_ids": ["7", None]}, True),
+        ({"network_ids": ["seven", True, 7.5, [7]]}, False),
+    ],
+)
+def test_numbers_and_texts_of_a_list_are_taken_for_each_other(members, seen):
+    """A guid may be sent as a number and an id as text; what is neither names nothing."""
+    principal = key_principal(access_key(permission(**members)), administrator(), HERE)
+
+    assert sees(principal, SEE, ("42", 7, ())) == seen
 
 
 # --- who is asking ----------------------------------------------------------------------------------------------------

@@ -389,6 +389,24 @@ def test_what_may_no_longer_be_seen_does_not_wait_for_a_slow_reader(overflow):
     assert ids(here) == [fan.id]
 
 
+def test_what_wakes_is_visited_when_it_has_something_to_hold():
+    """Once in a turn; what it holds is taken from it, and it holds on."""
+    fan_out, here, one, two = FanOut(), connection(), notification("lamp"), notification("lamp")
+    ours = subscription(here, Clause(guids=frozenset({"lamp"})))
+    ours.wakes = True
+    ours.hold()
+    fan_out.subscribe(ours)
+
+    publish(fan_out, one, two)
+    ready = fan_out.take_ready()
+    held = [published.message for published in ours.take_held()]
+    publish(fan_out, notification("fan"))
+
+    assert (ready, held) == ([here], [one, two])
+    assert fan_out.take_ready() == []
+    assert (ours.held, ours.held_size) == ([], 0)
+
+
 def test_too_much_to_hold_is_dropped_and_said():
     """Holding is bounded; the log has what was dropped."""
     fan_out, here = FanOut(hold_bytes=400), connection()

@@ -3,6 +3,7 @@
 from hub.core.notices import device_notification
 from hub.core.stamps import Stamp
 from protocol.codecs import load
+from protocol.device_views import DEVICE_IN_NOTICE
 from protocol.names import Special
 from tests.builders import device, network
 
@@ -23,5 +24,5 @@ def test_a_notice_shows_the_device_without_the_networks_key():
 
     notice = device_notification(Special.DEVICE_UPDATE, lamp, Stamp(5, 1_000))
 
-    assert load(notice.parameters) == lamp.view_in_notification()
+    assert load(notice.parameters) == DEVICE_IN_NOTICE(lamp)
     assert b"s3cret" not in notice.parameters

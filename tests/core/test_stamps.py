@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hub.core.stamps import RESERVE_US, Stamper
 from protocol.errors import StoreUnavailable
-from protocol.messages import AHEAD_MS, IDS_BEGIN_US, LANES
+from protocol.messages import AHEAD_MS, IDS_BEGIN_US, LANES, lowest_id
 
 NOW_US = 1_800_000_000_000_000
 NOW_MS = NOW_US // 1000
@@ -203,6 +203,41 @@ def test_every_later_message_is_newer_than_the_servers_time(before, asked_us, af
 def test_the_servers_time_is_just_behind_its_clock():
     """It is as late as it can be, so that a replay repeats little."""
     assert stamper().before_next_ms(NOW_US) == NOW_MS - 1
+
+
+@given(before=turns, passed_us=clocks, ahead_ms=st.integers(-2, 20_000), after=turns)
+def test_what_was_passed_by_is_not_given_any_more(before, passed_us, ahead_ms, after):
+    """Of no device, whatever the clock does then; and if it cannot be promised yet, that is said."""
+    stamps = stamper()
+    given_out(stamps, before)
+    border_ms = stamps.before_next_ms(passed_us) + 1 + ahead_ms
+
+    promised = stamps.pass_by(border_ms, passed_us)
+
+    assert promised or ahead_ms >= 0
+    assert not promised or all(timestamp_ms > border_ms for _, _, timestamp_ms in given_out(stamps, after))
+
+
+@given(turns=st.lists(st.tuples(devices, clocks, st.booleans()), max_size=40))
+def test_passing_by_keeps_times_near_their_ids(turns):
+    """A message is looked up by its time through the least id that it can have."""
+    stamps = stamper()
+    for device_id, now_us, passes in turns:
+        stamp = reserving(stamps, now_us).stamp(device_id, now_us)
+        assert stamp.id >= lowest_id(stamp.timestamp_ms)
+        if passes:
+            stamps.pass_by(stamp.timestamp_ms, now_us)
+
+
+def test_passing_by_waits_for_the_clock():
+    """As far ahead of it as stamps may be, only the clock carries them on."""
+    stamps = reserving(stamper(), NOW_US)
+    most_ms = NOW_MS + AHEAD_MS
+
+    assert stamps.pass_by(most_ms - 1, NOW_US)
+    assert not stamps.pass_by(most_ms, NOW_US)
+    assert stamps.pass_by(most_ms, NOW_US + 1_000)
+    assert stamps.stamp(1, NOW_US + 1_000).timestamp_ms == most_ms + 1
 
 
 def test_nothing_is_stamped_before_something_is_reserved():

@@ -16,16 +16,16 @@ HEARING = ("before a bundle is delivered", "after a bundle was delivered")
     module="tests.fault.crashing",
 )  # fmt: skip
 async def crash_everywhere(stage: Stage) -> None:
-    """The idle gateway comes back with a point at which it is to end; then the other one is killed, everybody moves,
-    and the point is passed at load."""
+    """The idle gateway comes back with a point at which it is to end; when it is there, the other one is killed,
+    everybody moves, and the point is passed at load."""
     doomed, other = (gateway.process for gateway in stage.gateways)
     for point in POINTS:
         for after in (0, 40):
             await doomed.kill()
             await doomed.launch(CRASH_AT=point, CRASH_AFTER=str(after))
+            await doomed.up_or_ended()
             if point == READING:
                 await stage.cluster.redis.ask("CLIENT", "KILL", "TYPE", "pubsub")
-            await stage.run_for(1.0)
             await other.restart()
             if point in HEARING:
                 for inserter in stage.inserters:

@@ -478,6 +478,40 @@ async def test_whatever_the_store_does_every_write_is_answered_in_time_and_truly
     assert set(told) <= store.stored | store.lost
 
 
+async def test_passed_is_all_that_was_submitted_before():
+    """What comes later is not waited for, what is being written is; and where nothing is left, nobody waits."""
+    log = Log()
+    queue, order = commits(log), []
+    await queue.passed()
+    for name in ("one", "two"):
+        queue.submit(Append(notification(name=name)), lambda message: order.append(message.name))
+
+    waits = asyncio.create_task(queue.passed())
+    await asyncio.sleep(0)
+    queue.submit(Append(notification(name="later")), lambda message: order.append(message.name))
+    busy = queue.is_idle
+    log.free.set()
+    await waits
+
+    assert (busy, order[:2]) == (False, ["one", "two"])
+    await queue.stop()
+    assert queue.is_idle
+
+
+async def test_passed_is_also_what_failed():
+    """It will never be written, as far as is known: whoever has to know asks whether that is doubtful."""
+    log, catch_up = Log(), CatchUp()
+    catch_up.free.clear()
+    queue, log.fails = patient(log, catch_up), True
+    commit = queue.submit(plain(), nothing)
+    log.free.set()
+
+    await queue.passed()
+
+    assert (commit.done, queue.doubtful, queue.is_idle) == (True, True, False)
+    await queue.stop(within_s=0)
+
+
 # --- in a whole hub ---------------------------------------------------------------------------------------------------
 
 

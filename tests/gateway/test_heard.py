@@ -99,6 +99,33 @@ def test_a_gap_keeps_a_topic_back_until_the_log_was_read():
     assert read(both, ("lamp", A), ("lamp", B), ("lamp", C), ("fan", D)) == [B, C, OTHER]
 
 
+def test_a_time_has_passed_when_everybody_has_promised_it():
+    """Each lane tells with where its topics end what it gives no more; who has told nothing yet may give anything."""
+    lamp = heard(LAMP)
+
+    deliver(lamp, bundle(1, ends={}, floor=A, floor_ms=70))
+    one = lamp.passed_ms()
+    deliver(lamp, bundle(2, ends={}, floor=OTHER, floor_ms=60))
+
+    assert (one, lamp.passed_ms()) == (0, 60)
+    lamp.renewed((OWN, 1), SAFE_AT_START)
+    read(lamp)
+    assert lamp.passed_ms() == 70
+    assert heard(LAMP, held=(OWN,)).passed_ms() > 10**15
+
+
+def test_a_time_has_not_passed_while_something_before_it_is_missing():
+    """What was promised counts when everything up to there is here; a later promise is for later."""
+    lamp = heard(LAMP, held=(OWN, 1))
+    deliver(lamp, bundle(1, section("lamp", A, B)), bundle(1, ends={LAMP: B}, floor=B, floor_ms=70))
+    deliver(lamp, bundle(1, ends={LAMP: B}, floor=C, floor_ms=80))
+    missing = lamp.passed_ms()
+
+    read(lamp, ("lamp", A), ("lamp", B), safe=tuple(B if lane == 1 else 1_000 for lane in range(LANES)))
+
+    assert (missing, lamp.passed_ms()) == (0, 70)
+
+
 def test_a_lost_last_message_is_noticed_by_where_the_topic_ends():
     """Nothing may come after it that would show the gap."""
     lamp = heard(LAMP)

@@ -166,13 +166,13 @@ async def test_a_login_that_overlaps_a_change_of_its_user_is_read_again(start_hu
     """A password takes long to check; who is disabled meanwhile does not get in for good."""
     home = await home_with_alice(start_hub)
     late = await home.connect()
-    pool = home.hub.gateway.logins._pool
+    pool = home.hub.gateway.logins.passwords._pool
     busy = threading.Event()
     for _ in range(home.hub.gateway.policy.password_workers):
         pool.submit(busy.wait, WAIT_S)
 
     await late.send(action="authenticate", requestId=1, login="alice", password="alice-pw")
-    await until(lambda: asyncio.sleep(0, home.hub.gateway.logins._queued))
+    await until(lambda: asyncio.sleep(0, home.hub.gateway.logins.passwords._queued))
     before = home.hub.gateway.rights.epoch
     await home.change(lambda tx: tx.update_user(2, status=UserStatus.DISABLED))
     await until(lambda: asyncio.sleep(0, home.hub.gateway.rights.epoch > before))

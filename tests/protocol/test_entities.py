@@ -1,4 +1,4 @@
-"""Entities: the views that go on the wire, and what never shows."""
+"""Entities: what they know of themselves, and what never shows."""
 
 import dataclasses
 
@@ -6,69 +6,19 @@ import pytest
 
 from protocol.entities import AccessKey, KeyPermission
 from protocol.names import UserRole, UserStatus
-from tests.builders import access_key, administrator, device, device_class, equipment, network, permission, user
+from tests.builders import access_key, administrator, device, network, permission, user
 
-LAMP = device(
-    "lamp",
-    name="Lamp",
-    status="Online",
-    data={"a": 1},
-    network=network(3, name="home", key="n-key", description="first"),
-    device_class=device_class(
-        id=4,
-        name="Light",
-        version="2",
-        offline_timeout_s=600,
-        data=[1],
-        equipment=(equipment("LED", id=9, name="Diode", type="light", data={"watts": 5}),),
-    ),
-)
-
-CLASS_VIEW = {
-    "id": 4,
-    "name": "Light",
-    "version": "2",
-    "isPermanent": False,
-    "offlineTimeout": 600,
-    "data": [1],
-    "equipment": [{"id": 9, "name": "Diode", "code": "LED", "type": "light", "data": {"watts": 5}}],
-}
+LAMP = device("lamp", network=network(3, key="n-key"))
 
 
-def test_a_device_sees_itself_with_its_network_but_not_the_networks_key():
-    """``device/get`` shows exactly the members of DeviceHive, the guid as ``id``."""
-    assert LAMP.view_for_device() == {
-        "id": "lamp",
-        "name": "Lamp",
-        "status": "Online",
-        "data": {"a": 1},
-        "network": {"id": 3, "name": "home", "description": "first"},
-        "deviceClass": CLASS_VIEW,
-        "isBlocked": False,
-    }
-
-
-def test_an_automatic_notification_shows_the_networks_key_as_null():
-    """Clients that index the member find it; nobody learns the key."""
-    view = LAMP.view_in_notification()
-
-    assert view["network"] == {"id": 3, "key": None, "name": "home", "description": "first"}
-    assert LAMP.view_for_device() | {"network": view["network"]} == view
-
-
-def test_a_device_without_network_shows_null():
-    """The member is there in both views, without a value."""
-    alone = device(network_id=None)
-
-    assert alone.network_id is None
-    assert alone.view_for_device()["network"] is None
-    assert alone.view_in_notification()["network"] is None
-
-
-def test_no_view_and_no_text_holds_a_networks_key():
+def test_no_text_holds_a_networks_key():
     """A key that is printed by accident, in a log or a traceback, would be a key given away."""
     assert "n-key" not in repr(LAMP)
-    assert "n-key" not in str(LAMP.view_for_device()) + str(LAMP.view_in_notification())
+
+
+def test_a_device_is_in_one_network_or_in_none():
+    """Its number is that of the network."""
+    assert (LAMP.network_id, device(network_id=None).network_id) == (3, None)
 
 
 def test_a_key_permission_shows_null_and_empty_apart():

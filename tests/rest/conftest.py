@@ -14,6 +14,7 @@ from argon2 import PasswordHasher
 import hub.passwords
 from hub.app import Hub
 from hub.settings import Settings
+from hub.store import Tx
 from tests.rest import http
 from tests.rest.http import NOBODY, Client, Who
 from tests.websocket import world as websocket_world
@@ -92,6 +93,10 @@ class Site(World):
 StartSite = Callable[..., Awaitable[Site]]
 
 
+Put = Callable[[Tx, dict[str, Any], Settings], Secrets]
+"""Fills a new database with a world, under these settings."""
+
+
 class Templates:
     """Databases with a world in them, made once and copied for each hub that starts in it."""
 
@@ -99,7 +104,7 @@ class Templates:
         self._directory = directory
         self._made: dict[str, tuple[Path, Secrets]] = {}
 
-    async def copy(self, data: dict[str, Any], settings: Settings, put: Callable[..., Secrets]) -> Secrets:
+    async def copy(self, data: dict[str, Any], settings: Settings, put: Put) -> Secrets:
         """Put a world where the settings want their database; returns the secrets of its keys."""
         name = json.dumps([data, settings.access_keys_readable, settings.compat])
         if name not in self._made:
@@ -119,17 +124,23 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Templates:
 
 @pytest.fixture
 async def start_site(tmp_path: Path, templates: Templates, cheap_passwords: None) -> AsyncIterator[StartSite]:
-    """Start a hub: ``await start_site(compat="devicehive", …)``, with ``data=`` in another world. It stops with the
-    test."""
+    """Start a hub: ``await start_site(compat="devicehive", …)``. It stops when the test is over.
+
+    ``data=`` is another world, ``put=`` how a world gets into the store, ``then=`` what more goes there this once.
+    """
     async with AsyncExitStack() as stack:
 
         async def start(
             data: dict[str, Any] = WORLD,
-            put: Callable[..., Secrets] = lambda tx, data, settings: fill(tx, data),
+            put: Put = lambda tx, data, settings: fill(tx, data),
+            then: Callable[[Tx], Secrets] | None = None,
             **chosen: Any,
         ) -> Site:
             settings = settings_for(tmp_path, **chosen)
             secrets = await templates.copy(data, settings, put)
+            if then is not None:
+                async with opened(settings) as store:
+                    secrets = {**secrets, **await store.transact(then)}
             hub = Hub(settings)
             await hub.start()
             stack.push_async_callback(hub.stop)

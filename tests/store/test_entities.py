@@ -3,7 +3,8 @@
 import pytest
 
 from hub.store import Change
-from protocol.entities import EquipmentState
+from hub.store.entities import MANY
+from protocol.entities import Equipment, EquipmentState
 from protocol.errors import Conflict
 from protocol.names import Kind, UserRole, UserStatus
 from protocol.requests import SaveEquipment
@@ -111,6 +112,47 @@ async def test_a_user_goes_with_memberships_links_and_keys(store):
     assert await store.transact(work) == (True, False, [], False)
 
 
+async def test_a_user_is_found_by_an_identity_whatever_its_case(store):
+    """The one that is the same to the letter first; deleted ones not at all."""
+    alice = await add_user(store, google_login="Alice@home", github_login="alice")
+    other = await add_user(store, "other", google_login="alice@HOME", facebook_login="alice")
+
+    def work(tx):
+        asked = ("google", "ALICE@home"), ("google", "alice@HOME"), ("facebook", "Alice"), ("github", "bob")
+        found = [tx.user_by_identity(*identity) for identity in asked]
+        tx.update_user(alice.id, status=UserStatus.DELETED)
+        return found, tx.user_by_identity("github", "alice")
+
+    assert ([alice, other, other, None], None) == await store.transact(work)
+
+
+async def test_identities_are_changed_and_cleared(store):
+    """None takes one away, UNSET leaves it."""
+    alice = await add_user(store, google_login="a", facebook_login="b", github_login="c")
+
+    def work(tx):
+        tx.update_user(alice.id, google_login=None, github_login="d")
+        known = tx.user(alice.id)
+        return known.google_login, known.facebook_login, known.github_login
+
+    assert await store.transact(work) == (None, "b", "d")
+
+
+@pytest.mark.parametrize("column", ["login", "google_login", "facebook_login", "github_login"])
+async def test_who_takes_anothers_login_hears_of_the_conflict(store, column):
+    """In an update as in an insert, and nothing of it happens."""
+    await add_user(store, "alice", google_login="a", facebook_login="a", github_login="a")
+    bob = await add_user(store, "bob")
+    taken = "alice" if column == "login" else "a"
+
+    with pytest.raises(Conflict):
+        await store.transact(lambda tx: tx.update_user(bob.id, **{column: taken, "data": 1}))
+    with pytest.raises(Conflict):
+        await add_user(store, **{"login": "carol", column: taken})
+
+    assert bob == await store.find_user(bob.id)
+
+
 # --- networks and classes ---------------------------------------------------------------------------------------------
 
 
@@ -188,6 +230,82 @@ async def test_replaced_equipment_has_new_ids(store):
         return tx.device_class("Sensor", "1.0").equipment[0].id
 
     assert await store.transact(replace) < await store.transact(replace)
+
+
+async def test_a_class_is_renamed_unless_the_name_is_taken(store):
+    """Name and version together are unique."""
+    old = await store.transact(lambda tx: tx.insert_class(name="Sensor", version="1.0"))
+    await store.transact(lambda tx: tx.insert_class(name="Sensor", version="2.0"))
+
+    def rename(tx, version):
+        tx.update_class(old.id, name="Sensor", version=version)
+        return tx.class_by_id(old.id).version, [(change.entity, change.id) for change in tx.changes()]
+
+    assert ("3.0", [("class", old.id)]) == await store.transact(lambda tx: rename(tx, "3.0"))
+    with pytest.raises(Conflict):
+        await store.transact(lambda tx: rename(tx, "2.0"))
+    assert await store.transact(lambda tx: tx.class_by_id(99)) is None
+
+
+async def test_a_class_goes_with_its_equipment_and_its_devices(store):
+    """And users lose their links to these; other devices stay."""
+    lamp = await add_device(store)
+    alice = await add_user(store)
+
+    def work(tx):
+        door = insert_device(tx, "door", class_id=tx.insert_class(name="Door", version="1.0").id)
+        tx.insert_equipment(lamp.device_class.id, SaveEquipment("Lamp", "A", "light"))
+        tx.add_link(("user", alice.id), ("device", lamp.id))
+        before = len(tx.changes())
+        gone = tx.delete_class(lamp.device_class.id), tx.delete_class(lamp.device_class.id)
+        left = [(change.entity, change.id) for change in tx.changes()[before:]]
+        return gone, left, tx.devices() == [door], tx.device_classes() == [door.device_class], tx.user(alice.id)
+
+    gone, left, *rest, known = await store.transact(work)
+
+    assert (gone, rest) == ((True, False), [True, True])
+    assert left == [("user", alice.id), ("device", lamp.id), ("class", lamp.device_class.id)]
+    assert known.linked_devices == frozenset()
+
+
+async def test_equipment_is_changed_piece_by_piece(store):
+    """A change of a piece is a change of its class, and of no other class's."""
+    kind, other = await store.transact(lambda tx: [tx.insert_class(name="Sensor", version=v) for v in "12"])
+
+    def work(tx):
+        before = len(tx.changes())
+        made = tx.insert_equipment(kind.id, SaveEquipment("Lamp", "A", "light", {"pins": [2]}))
+        tx.update_equipment(kind.id, made.id, name="Light", data=None)
+        tx.update_equipment(kind.id, made.id)
+        tx.update_equipment(other.id, made.id, name="Dark")
+        changed = tx.equipment(kind.id, made.id)
+        found = tx.equipment(other.id, made.id), tx.delete_equipment(other.id, made.id)
+        whole = tx.class_by_id(kind.id).equipment
+        gone = tx.delete_equipment(kind.id, made.id), tx.delete_equipment(kind.id, made.id)
+        return made, changed, found, whole, gone, [(change.entity, change.id) for change in tx.changes()[before:]]
+
+    made, changed, found, whole, gone, changes = await store.transact(work)
+
+    assert made == Equipment(made.id, "Lamp", "A", "light", {"pins": [2]})
+    assert (changed,) == whole == (Equipment(made.id, "Light", "A", "light", None),)
+    assert (found, gone) == ((None, False), (True, False))
+    assert changes == [("class", kind.id)] * 3
+
+
+async def test_a_code_is_there_once_in_a_class(store):
+    """Another class may have it too; a class that is not there has none."""
+    kind, other = await store.transact(lambda tx: [tx.insert_class(name="Sensor", version=v) for v in "12"])
+    lamp = SaveEquipment("Lamp", "A", "light")
+    await store.transact(lambda tx: [tx.insert_equipment(one.id, lamp) for one in (kind, other)])
+    button = await store.transact(lambda tx: tx.insert_equipment(kind.id, SaveEquipment("Button", "B", "button")))
+
+    for work in (
+        lambda tx: tx.insert_equipment(kind.id, lamp),
+        lambda tx: tx.update_equipment(kind.id, button.id, code="A"),
+        lambda tx: tx.insert_equipment(99, lamp),
+    ):
+        with pytest.raises(Conflict):
+            await store.transact(work)
 
 
 # --- devices ----------------------------------------------------------------------------------------------------------
@@ -298,6 +416,44 @@ async def test_a_device_goes_with_what_hangs_on_it(store):
     assert ((True, False), (0, 1), {"door"}) == await store.transact(work)
 
 
+@pytest.mark.parametrize("of", ["network_id", "class_id"])
+async def test_many_devices_go_a_few_at_a_time(store, of):
+    """Those of a network or of a class, with what hangs on them, and no others; the last piece is smaller."""
+    devices = [await add_device(store, f"d{number}", network="home") for number in range(5)]
+    other = await store.transact(lambda tx: tx.insert_class(name="Other", version="1").id)
+    await add_device(store, "door", class_id=other)
+    await store.transact(lambda tx: tx.put_equipment_state(devices[0].id, EquipmentState("LED", 1, {})))
+    which = {"network_id": devices[0].network_id, "class_id": devices[0].device_class.id}[of]
+
+    pieces = [await store.transact(lambda tx: tx.delete_devices(**{of: which}, limit=2)) for _ in range(4)]
+
+    assert pieces == [2, 2, 1, 0]
+    assert [device.guid for device in await store.transact(lambda tx: tx.devices())] == ["door"]
+    assert await store.transact(lambda tx: tx.equipment_states(devices[0].id)) == []
+
+
+async def test_devices_that_go_a_few_at_a_time_are_all_named(store):
+    """However many: told of "many" with each piece, everybody would look again each time."""
+    numbers = range(MANY + 20)
+    devices = await store.transact(lambda tx: [insert_device(tx, f"d{number}", network="home") for number in numbers])
+    alice = await add_user(store)
+    for device in devices[:2]:
+        await store.transact(lambda tx, device=device: tx.add_link(("user", alice.id), ("device", device.id)))
+    before = await store.changes(-1)
+
+    def work(tx):
+        tx.delete_devices(network_id=devices[0].network_id, limit=1_000)
+        return tx.changes()
+
+    told = await store.transact(work)
+    seen = await store.changes(before.revision)
+
+    assert {("user", alice.id, None)} | {("device", device.id, device.guid) for device in devices} == {
+        (change.entity, change.id, change.guid) for change in told
+    }
+    assert sorted(told, key=lambda change: change.revision) == list(seen.changes)
+
+
 async def test_messages_of_devices_can_go_little_by_little(store):
     """Notifications and commands of the devices that are named, so many at once, and no other device's."""
     lamp, door = await add_device(store), await add_device(store, "door")
@@ -319,9 +475,10 @@ async def test_the_state_of_a_piece_is_replaced(store):
         tx.put_equipment_state(lamp.id, EquipmentState("LED", 1, [1]))
         for state in states:
             tx.put_equipment_state(lamp.id, state)
-        return tx.equipment_states(lamp.id)
+        one_by_one = [tx.equipment_state(lamp.id, code) for code in ("LED", "fan", "led")]
+        return tx.equipment_states(lamp.id), one_by_one, tx.equipment_state(lamp.id + 1, "LED")
 
-    assert states == await store.transact(work)
+    assert (states, [*states, None], None) == await store.transact(work)
 
 
 async def test_a_link_is_a_set(store):
@@ -349,9 +506,10 @@ async def test_a_configuration_row_is_replaced_and_removed(store):
         tx.put_configuration("rest.url", "x")
         tx.delete_configuration("rest.url")
         tx.delete_configuration("rest.url")
-        return tx.configuration(), len(tx.changes())
+        values = tx.configuration_value("session.timeout"), tx.configuration_value("rest.url")
+        return tx.configuration(), values, len(tx.changes())
 
-    assert await store.transact(work) == ({"session.timeout": "2"}, 4)
+    assert await store.transact(work) == ({"session.timeout": "2"}, ("2", None), 4)
 
 
 # --- the trace of changes ---------------------------------------------------------------------------------------------

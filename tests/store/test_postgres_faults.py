@@ -108,6 +108,17 @@ async def test_after_its_connections_were_ended_the_store_works_again(store, cut
     assert told == await read(store)
 
 
+async def test_after_its_connections_were_ended_the_store_can_be_consulted(store, cut):
+    """At once, since reading twice does no harm; and what was made for a connection goes with it."""
+    lamp = await add_device(store)
+
+    for _ in range(3):
+        assert [lamp] == await store.consult(lambda tx: tx.devices())
+        assert cut() >= 1
+
+    assert len(store._consultant._wrapped) == 1
+
+
 def test_on_a_hubs_own_loop_it_is_no_different(database, cut):
     """There a connection that was ended is found out later, and by other errors."""
     uvloop = pytest.importorskip("uvloop")

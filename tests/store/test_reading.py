@@ -1,6 +1,7 @@
 """The log, read in pages: exactly what matches, in order, nothing twice and nothing left out."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -94,7 +95,7 @@ async def test_messages_of_deleted_devices_are_out_of_reach(store):
 
 
 async def test_a_timestamp_is_strict_and_a_millisecond_is_exact(store):
-    """Newer than T, or exactly T: the two ways a reader resumes by time."""
+    """Newer than T, and exactly T: what a reader that resumes by time asks for."""
     lamp, door = await add_device(store), await add_device(store, "door")
     told = [
         notification(device, timestamp_ms=EARLIER_MS + at)
@@ -103,7 +104,7 @@ async def test_a_timestamp_is_strict_and_a_millisecond_is_exact(store):
     await append(store, told)
 
     assert told[3:] == await read(store, newer_than_ms=EARLIER_MS + 1)
-    assert told[1:3] == await read(store, at_ms=EARLIER_MS + 1)
+    assert told[1:3] == await read(store, newer_than_ms=EARLIER_MS, up_to_ms=EARLIER_MS + 1)
 
 
 async def test_a_timestamp_ahead_of_its_id_is_found(store):
@@ -114,7 +115,7 @@ async def test_a_timestamp_ahead_of_its_id_is_found(store):
     await append(store, [ahead])
 
     assert [ahead] == await read(store, newer_than_ms=now_ms + 9_999)
-    assert [ahead] == await read(store, at_ms=now_ms + 10_000)
+    assert [ahead] == await read(store, newer_than_ms=now_ms + 9_999, up_to_ms=now_ms + 10_000)
 
 
 async def test_pending_commands_are_neither_updated_nor_expired(store):
@@ -222,7 +223,7 @@ async def _devices(store):
         {"reach": Reach(frozenset({"lamp"}))},
         {"reach": Reach(frozenset({"lamp", "door"}))},
         {"newer_than_ms": EARLIER_MS},
-        {"at_ms": EARLIER_MS + 1_000_000},
+        {"up_to_ms": EARLIER_MS + 1_000_000},
     ],
     ids=lambda query: "-".join(query) or "everything",
 )
@@ -253,7 +254,22 @@ async def test_one_millisecond_is_not_searched_through_the_whole_log(store):
     told = [notification(lamp, timestamp_ms=EARLIER_MS + n * 10_000) for n in range(200)]
     await append(store, told)
 
-    page = await read_examining(store, LogQuery(Kind.NOTIFICATION, at_ms=EARLIER_MS), examined=20)
+    first = LogQuery(Kind.NOTIFICATION, newer_than_ms=EARLIER_MS - 1, up_to_ms=EARLIER_MS)
+    page = await read_examining(store, first, examined=20)
 
     assert told[:1] == [logged.message for logged in page.messages]
     assert (True, told[-1].id) == (page.complete, page.read_to)
+
+
+async def test_where_times_rise_with_the_ids_the_search_ends_sooner(store):
+    """Where one worker gave all of them, nothing that was asked for comes behind a later time."""
+    lamp = await add_device(store)
+    told = [notification(lamp, timestamp_ms=EARLIER_MS + n) for n in range(200)]
+    await append(store, told)
+    first_ten = LogQuery(Kind.NOTIFICATION, up_to_ms=EARLIER_MS + 9)
+
+    page = await read_examining(store, replace(first_ten, spread_ms=0), examined=20)
+    unsure = await read_examining(store, first_ten, examined=20)
+
+    assert told[:10] == [logged.message for logged in page.messages]
+    assert (page.complete, unsure.complete) == (True, False)

@@ -1,10 +1,12 @@
 """HTTP on the hub's port: what an operator asks, and what keeps the door from being blocked."""
 
 import asyncio
+import socket
 from contextlib import suppress
 
 import pytest
 
+from hub.starting import bind
 from tests.edge_client import request, upgrade
 
 HOST = ("Host", "hub")
@@ -69,6 +71,22 @@ async def test_connections_are_kept_for_further_requests(world, wires):
     await wire.write(request("/livez", [HOST]) * 3)
 
     assert [(await wire.response()).status for _ in range(3)] == [200, 200, 200]
+
+
+async def test_answers_are_not_held_back():
+    """On any loop, a second write goes out before the first was acknowledged."""
+    accepted = asyncio.get_running_loop().create_future()
+
+    class Accepting(asyncio.Protocol):
+        def connection_made(self, transport):
+            accepted.set_result(transport.get_extra_info("socket"))
+
+    listening = bind("127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(Accepting, sock=listening)
+    async with server:
+        _, writer = await asyncio.open_connection(*listening.getsockname())
+        assert (await accepted).getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        writer.close()
 
 
 async def test_another_protocol_s_upgrade_is_passed_over(world, wires):

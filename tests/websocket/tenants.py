@@ -57,6 +57,8 @@ KEY_ACTIONS = {
     "notification/subscribe": "GetDeviceNotification",
     "notification/unsubscribe": "GetDeviceNotification",
 }
+FOR_ADMINISTRATORS = ["ManageUser", "ManageDeviceClass", "ManageNetwork", "ManageOAuthClient"]
+"""Key actions that no key of a client has, whatever it says."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,18 @@ class Who:
         """Whether role and key let the action through at all."""
         if self.expired:
             return "anonymous" in CALLERS[action]
-        return self.kind in CALLERS[action] and (self.kind != "key" or bool(self._applicable(action)))
+        return self.kind in CALLERS[action] and (self.kind != "key" or self.passes(KEY_ACTIONS[action]))
+
+    def passes(self, key_action: str) -> bool:
+        """Whether some permission of this key lets a key action through."""
+        return bool(self._applicable(key_action))
 
     def sees(self, action: str, guid: str) -> bool:
         """Whether the action reaches this device."""
+        return self.reaches(guid, KEY_ACTIONS[action])
+
+    def reaches(self, guid: str, *key_actions: str) -> bool:
+        """Whether this device is within reach; for a key, of one permission that is for all of these key actions."""
         if guid not in NETWORKS or self.expired:
             return False
         network = NETWORKS[guid]
@@ -103,17 +113,27 @@ class Who:
             return reached
         return reached and any(
             guid in (entry.get("deviceGuids") or [guid]) and network in (entry.get("networkIds") or [network])
-            for entry in self._applicable(action)
+            for entry in self._applicable(*key_actions)
         )
 
-    def _applicable(self, action: str) -> list[dict[str, Any]]:
-        return [entry for entry in self.permissions if self._applies(entry, KEY_ACTIONS[action].lower())]
+    def networks(self, key_action: str) -> set[int]:
+        """The networks within reach; for a key, of its permissions for this key action."""
+        if self.expired or self.kind not in ("admin", "client", "key"):
+            return set()
+        own = {1, 2} if self.login == "admin" else {MEMBERS[self.login]}
+        if self.kind != "key":
+            return own
+        return {one for entry in self._applicable(key_action) for one in entry.get("networkIds") or own} & own
+
+    def _applicable(self, *key_actions: str) -> list[dict[str, Any]]:
+        return [entry for entry in self.permissions if all(self._applies(entry, one) for one in key_actions)]
 
     def _applies(self, entry: dict[str, Any], key_action: str) -> bool:
         actions, subnets, domains = entry.get("actions"), entry.get("subnets"), entry.get("domains")
         host = (self.origin or "").partition("://")[2].partition(":")[0]
         return (
-            (actions is None or key_action in [action.lower() for action in actions])
+            (actions is None or key_action.lower() in [action.lower() for action in actions])
+            and (self.login == "admin" or key_action not in FOR_ADMINISTRATORS)
             and (subnets is None or any(ip_address("127.0.0.1") in ip_network(subnet) for subnet in subnets))
             and (
                 domains is None
@@ -132,7 +152,6 @@ def key(name: str, login: str, *permissions: dict[str, Any], **more: Any) -> Who
 READING = ["GetDeviceCommand", "GetDeviceNotification"]
 WRITING = ["CreateDeviceCommand", "UpdateDeviceCommand", "CreateDeviceNotification", "RegisterDevice"]
 AWAY = {"networkIds": [2]}
-FOR_ADMINISTRATORS = ["ManageUser", "ManageDeviceClass", "ManageNetwork", "ManageOAuthClient"]
 
 EVERYBODY = [
     Who("administrator", "admin", "admin"),

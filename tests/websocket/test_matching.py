@@ -21,6 +21,12 @@ NOW = "2015-09-29T11:18:10.123"
         ("@any", None),
         ("@=X", 7),
         ({"b": 2, "a": 1}, {"a": 1, "b": 2}),
+        ("@key", "1" * 43 + "="),
+        ("@re:a.c", "a\nc"),
+        ({"a": 1, "@more": True}, {"a": 1, "b": 2}),
+        ({"@set": [1, 2]}, [2, 1]),
+        ({"@has": [{"a": 1}]}, [{"a": 2}, {"a": 1}]),
+        ({"@each": "@int"}, [1, 2]),
     ],
 )
 def test_equal_frames_have_no_difference(expected, actual):
@@ -54,6 +60,20 @@ def test_equal_frames_have_no_difference(expected, actual):
         ("@str", ""),
         ("@str", None),
         ("@=X", 8),
+        ("@key", "1" * 44),
+        ("@re:a", "ab"),
+        ("@re:1", 1),
+        ("@bind:Y@int", "1"),
+        ({"a": 1, "@more": True}, {"b": 2}),
+        ({"a": 1, "@more": True}, {"a": 2, "b": 2}),
+        ({"@set": [1, 1]}, [1, 2]),
+        ({"@set": [1]}, [1, 1]),
+        ({"@has": [1, 1]}, [1, 2]),
+        ({"@each": "@int"}, [1, 0]),
+        ({"@each": "@int"}, []),
+        ({"@set": []}, {}),
+        ({"a": 1}, [1]),
+        ([], {"@set": []}),
     ],
 )
 def test_every_difference_is_seen(expected, actual):
@@ -71,4 +91,6 @@ def test_values_are_remembered_and_put_back():
     bound = {}
 
     assert difference({"id": "@bind:X"}, {"id": 5}, bound) is None
+    assert difference({"@has": ["@bind:Y@int"]}, ["a", 6], bound) is None
+    assert bound["Y"] == 6
     assert filled_in({"commandId": "@=X", "a": ["@=X", None]}, bound) == {"commandId": 5, "a": [5, None]}

@@ -9,6 +9,7 @@ from typing import Any
 from hub.passwords import hash_password
 from hub.store import Tx
 from protocol.names import UserRole, UserStatus
+from protocol.requests import SaveEquipment
 from protocol.times import parse_ms
 from tests.builders import permission
 
@@ -31,7 +32,7 @@ def fill(tx: Tx, world: dict[str, Any]) -> Secrets:
     networks = {entry["name"]: tx.insert_network(**entry).id for entry in world["networks"]}
     users = {entry["login"]: _user(tx, entry, networks) for entry in world["users"]}
     _devices(tx, world, networks)
-    return {entry["name"]: _key(tx, entry, users) for entry in world["accessKeys"]}
+    return {entry["name"]: put_key(tx, entry, users[entry["owner"]]) for entry in world["accessKeys"]}
 
 
 def _user(tx: Tx, entry: dict[str, Any], networks: dict[str, int]) -> int:
@@ -55,6 +56,8 @@ def _devices(tx: Tx, world: dict[str, Any], networks: dict[str, int]) -> None:
         offline_timeout_s=entry["offlineTimeout"],
         data=entry["data"],
     )
+    if "equipment" in entry:
+        tx.replace_equipment(device_class.id, [SaveEquipment.read(item) for item in entry["equipment"]])
     for device in world["devices"]:
         tx.insert_device(
             guid=device["guid"],
@@ -68,10 +71,11 @@ def _devices(tx: Tx, world: dict[str, Any], networks: dict[str, int]) -> None:
         )
 
 
-def _key(tx: Tx, entry: dict[str, Any], users: dict[str, int]) -> str:
+def put_key(tx: Tx, entry: dict[str, Any], user_id: int) -> str:
+    """Make one access key; returns its secret."""
     expiry = entry.get("expirationDate")
     return tx.insert_key(
-        user_id=users[entry["owner"]],
+        user_id=user_id,
         label=entry["name"],
         permissions=[
             permission(**{PERMISSION_MEMBERS[member]: value for member, value in given.items()})
