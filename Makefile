@@ -47,6 +47,8 @@ bench: setup  ## The benchmarks, alone on the machine; each prints JSON
 	$(BIN)/python -m benchmarks.edge
 	$(BIN)/python -m benchmarks.devices
 	$(BIN)/python -m benchmarks.neighbours
+	$(BIN)/python -m benchmarks.polls
+	$(BIN)/python -m benchmarks.rest
 	$(BIN)/python -m benchmarks.cluster
 
 bench-peers: setup  ## The hub beside nats-server, mosquitto, Node ws, websockets and C; alone, about 7 minutes

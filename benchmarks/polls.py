@@ -54,6 +54,11 @@ class Client(asyncio.Protocol):
             self._answer.set_result(self._data)
             self._data = b""
 
+    def leave(self) -> None:
+        """Go away without waiting for an answer."""
+        self._answer = None
+        self.transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ConnectionError("the hub has closed the connection"))

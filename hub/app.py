@@ -6,11 +6,12 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import IO, cast
 
 import structlog
 
-from hub.banner import banner, socket_url
+from hub.banner import banner, show_secrets, socket_url
 from hub.bus import Bus
 from hub.bus.errors import CannotOpen as CannotOpenBus
 from hub.bus.local import LocalBus
@@ -20,7 +21,7 @@ from hub.logs import configure
 from hub.parts import make_connection_limits, make_limits, make_policy, make_rest
 from hub.passwords import hash_password
 from hub.settings import Settings
-from hub.starting import CannotStart, FirstStart, bind, lock, profile_path, taken
+from hub.starting import CannotStart, FirstStart, Show, bind, lock, profile_path, taken
 from hub.store import Store, Tx
 from hub.store.errors import CannotOpen, NoLane
 from hub.store.secrets import Secrets, load_peppers
@@ -55,16 +56,25 @@ class Hub:
     own. Tests and programs that embed a hub use this class.
     """
 
-    def __init__(self, settings: Settings, *, handed: Handed | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        handed: Handed | None = None,
+        show: Show = lambda first: None,
+    ) -> None:
         """
         Args:
             handed: what a worker among others of the same hub has from the process that started it.
+            show: called with the secrets that a first start makes, as soon as they are in the database: whatever keeps
+                the hub from starting after that, nobody could learn them again.
         """
         self.settings = settings
         self.first_start: FirstStart | None = None
         self.store: Store = make_store(settings)
         self.gateway = Gateway(self.store, make_bus(settings), policy=make_policy(settings))
         self._handed = handed
+        self._show = show
         self.edge = Edge(
             self.gateway,
             limits=make_limits(settings),
@@ -102,12 +112,15 @@ class Hub:
         """
         listening, aside = self._bind()
         try:
+            server = self._make_server(aside)
             self._lock = lock(self.settings)
             await self.store.open()
             self.first_start = await self._prepare()
+            if self.first_start is not None:
+                write_profile(self.settings, socket_url(self.settings, listening.getsockname()[1]), self.first_start)
+                self._show(self.first_start)
             await self.gateway.start()
             self.edge.wheel.start()
-            self._server = self._make_server(aside)
         except BaseException as exc:
             for bound in (listening, aside):
                 if bound is not None:
@@ -117,13 +130,14 @@ class Hub:
             if isinstance(exc, CannotOpen | CannotOpenBus | NoLane | StoreUnavailable):
                 raise CannotStart(str(exc)) from exc
             raise
-        run = self._server.run_until_stopped if signals else self._server.run_quietly
+        self._server = server
+        run = server.run_until_stopped if signals else server.run_quietly
         self._task = asyncio.create_task(run([listening]), name="server")
-        while not self._server.started:
+        while not server.started:
             if self._task.done():
                 await self._fail_to_listen()
             await asyncio.sleep(0.005)
-        write_profile(self)
+        write_profile(self.settings, self.url, self.first_start)
 
     def _bind(self) -> tuple[socket.socket, socket.socket | None]:
         """The sockets that peers and that whoever reads the metrics connect to."""
@@ -177,9 +191,11 @@ class Hub:
 
     async def _close(self) -> None:
         self.edge.wheel.stop()
-        await self.gateway.stop()
-        await self.store.close()
-        self._unlock()
+        try:
+            await self.gateway.stop()
+        finally:
+            await self.store.close()
+            self._unlock()
 
     async def _fail_to_listen(self) -> None:
         assert self._task is not None, "it has just ended"
@@ -278,20 +294,20 @@ def _seed(tx: Tx) -> None:
         tx.put_configuration(name, value)
 
 
-def write_profile(hub: Hub) -> None:
+def write_profile(settings: Settings, url: str, first: FirstStart | None) -> None:
     """Leave or mend the connection profile: the key is the first start's, the rest is this one's."""
-    path = profile_path(hub.settings)
+    path = profile_path(settings)
     known: Profile | None = None
     login: str | None
     try:
-        if hub.first_start is not None:
-            key, login = hub.first_start.access_key, hub.first_start.login
+        if first is not None:
+            key, login = first.access_key, first.login
         elif path.exists():
             known = Profile.read(path)
             key, login = known.access_key, known.login
         else:
             return
-        now = Profile(hub.url, key, login, hub.settings.limits, hub.settings.durability)
+        now = Profile(url, key, login, settings.limits, settings.durability)
         if now != known:
             now.write(path)
     except (OSError, BadProfile) as exc:
@@ -320,12 +336,12 @@ def serve(settings: Settings, handed: Handed | None = None) -> int:
 
 
 async def _serve(settings: Settings, handed: Handed | None) -> int:
-    hub = Hub(settings, handed=handed)
+    hub = Hub(settings, handed=handed, show=partial(show_secrets, settings) if handed is None else handed.has_made)
     await hub.start(signals=True)
     if handed is None:
-        print(banner(settings, hub.port, hub.first_start), flush=True)
+        print(banner(settings, hub.port), flush=True)
     else:
-        handed.is_ready(hub.first_start)
+        handed.is_ready()
         handed.when_orphaned(hub.begin_stop)
     gc.collect()
     gc.freeze()  # What is there now stays: no collection needs to look at it again.

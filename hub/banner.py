@@ -20,22 +20,26 @@ def socket_url(settings: Settings, port: int) -> str:
     return f"{'wss' if settings.tls else 'ws'}://{authority(settings, port)}{settings.context_paths[0]}/websocket"
 
 
-def banner(settings: Settings, port: int, first: FirstStart | None) -> str:
+def show_secrets(settings: Settings, first: FirstStart) -> None:
+    """Show in the terminal what a first start has made. Nobody else tells it."""
+    password = first.password if first.password is not None else "(as set in HUB_ADMIN_PASSWORD)"
+    lines = [
+        "First start. These are shown once; the access key is also in " + str(profile_path(settings)),
+        f"  administrator   {first.login}",
+        f"  password        {password}",
+        f"  access key      {first.access_key}",
+        "",
+    ]
+    print("\n".join(lines), flush=True)
+
+
+def banner(settings: Settings, port: int) -> str:
     """What the terminal shows at the start: where it listens, and what to try."""
     scheme = "https" if settings.tls else "http"
     lines = [f"The hub listens on {scheme}://{authority(settings, port)} and {socket_url(settings, port)}"]
     if settings.workers > 1:
         lines.append(f"{settings.workers} workers take turns there")
     lines += [f"WARNING: {warning}" for warning in settings.warnings() if settings.limits != "default"]
-    if first is not None:
-        password = first.password if first.password is not None else "(as set in HUB_ADMIN_PASSWORD)"
-        lines += [
-            "",
-            "First start. These are shown once; the access key is also in " + str(profile_path(settings)),
-            f"  administrator   {first.login}",
-            f"  password        {password}",
-            f"  access key      {first.access_key}",
-        ]
     lines += ["", "Try, in other terminals, from this folder:", *(f"  {line}" for line in things_to_try())]
     return "\n".join(lines)
 

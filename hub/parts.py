@@ -44,6 +44,7 @@ def make_policy(settings: Settings) -> Policy:
         connections_per_address=settings.connections_per_address,
         connections_per_user=settings.connections_per_user,
         connections_per_device=settings.connections_per_device,
+        database_wait_s=settings.database_wait_s,
         pending_writes=settings.pending_writes,
         pending_write_bytes=settings.pending_write_bytes,
         open_commands=settings.open_commands_per_device,
@@ -56,6 +57,7 @@ def make_policy(settings: Settings) -> Policy:
         heartbeat_s=settings.heartbeat_s,
         lease_s=settings.lease_s,
         bus_poll_s=settings.bus_poll_s,
+        bus_wait_s=settings.bus_wait_s,
         replay_overlap_s=settings.replay_overlap_s,
         idle_topic_s=settings.idle_topic_s,
     )

@@ -129,10 +129,14 @@ class Settings(BaseSettings):
     bus_poll_s: Annotated[
         float, Field(ge=0.1, le=60, description="seconds between two looks into the log while the bus is away")
     ] = 1.0
+    bus_wait_s: Annotated[
+        float,
+        Field(ge=0, le=10, description="seconds that an answer may wait for its place on the bus; 0: it does not wait"),
+    ] = 0.1
     replay_overlap_s: Annotated[
         float,
         Field(
-            ge=0, le=600, description="seconds before its id at which a resume begins, for messages of other workers"
+            ge=0, le=600, description="seconds before its id at which a resume begins where there are several workers"
         ),
     ] = 5.0
     idle_topic_s: Annotated[

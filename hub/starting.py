@@ -2,6 +2,7 @@
 
 import fcntl
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -17,6 +18,10 @@ class FirstStart:
     login: str
     password: str | None = field(repr=False)
     access_key: str = field(repr=False)
+
+
+Show = Callable[[FirstStart], None]
+"""Whoever shows the secrets of a first start."""
 
 
 class CannotStart(Exception):

@@ -48,9 +48,13 @@ class Handed:
 
     # --- in the worker ------------------------------------------------------------------------------------------------
 
-    def is_ready(self, first: FirstStart | None) -> None:
-        """Tell that connections are taken, and what a first start has made: it is shown once, by one process."""
-        self._tell({"first": None if first is None else asdict(first)})
+    def has_made(self, first: FirstStart) -> None:
+        """Tell at once what a first start has made: it is shown once, by one process, whatever happens to this one."""
+        self._tell({"first": asdict(first)})
+
+    def is_ready(self) -> None:
+        """Tell that connections are taken."""
+        self._tell({"ready": True})
 
     def cannot_start(self, reason: str) -> None:
         """Tell why this worker ends."""

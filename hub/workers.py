@@ -16,16 +16,17 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import structlog
 
-from hub.banner import banner
+from hub.banner import banner, show_secrets
 from hub.logs import configure
 from hub.settings import Settings
 from hub.settings_places import variable
 from hub.settings_urls import Url
-from hub.starting import CannotStart, FirstStart, bind, bind_shared
+from hub.starting import CannotStart, FirstStart, Show, bind, bind_shared
 from hub.worker import Handed
 
 log = structlog.get_logger("hub.workers")
@@ -49,15 +50,20 @@ DRAIN_LEEWAY_S = 15.0
 
 
 class Child:
-    """A worker that was started here."""
+    """A worker that was started here.
 
-    def __init__(self, number: int, process: asyncio.subprocess.Process, link: socket.socket) -> None:
+    Args:
+        show: called with the secrets that a first start has made, as soon as they are in the database.
+    """
+
+    def __init__(self, number: int, process: asyncio.subprocess.Process, link: socket.socket, *, show: Show) -> None:
         self.number = number
         self.process = process
-        self.first: FirstStart | None = None
         self.reason = ""
         self.since_s = asyncio.get_running_loop().time()
         self._link = link
+        self._said = b""
+        self._show = show
 
     async def is_ready(self) -> bool:
         """Wait until it takes connections, or has ended; then ``reason`` says why."""
@@ -67,24 +73,28 @@ class Child:
         except TimeoutError:
             told = {"reason": f"worker {self.number} was not ready within {START_S:.0f} s"}
             self.signal(signal.SIGKILL)
-        if "first" in told:
-            self.first = None if told["first"] is None else FirstStart(**told["first"])
+        if "ready" in told:
             return True
         code = await self.ended()
         self.reason = told.get("reason") or f"worker {self.number} ended with {_shown(code)}"
         return False
 
     async def _told(self) -> dict[str, Any]:
-        """The one line that a worker says; nothing: it ended without a word."""
-        loop, line = asyncio.get_running_loop(), b""
-        while not line.endswith(b"\n"):
+        """What a worker says of its start; nothing: it ended without a word."""
+        while "first" in (told := await self._line()):
+            self._show(FirstStart(**told["first"]))
+        return told
+
+    async def _line(self) -> dict[str, Any]:
+        while b"\n" not in self._said:
             try:
-                data = await loop.sock_recv(self._link, 65_536)
+                data = await asyncio.get_running_loop().sock_recv(self._link, 65_536)
             except OSError:
                 data = b""
             if not data:
                 return {}
-            line += data
+            self._said += data
+        line, _, self._said = self._said.partition(b"\n")
         told: dict[str, Any] = json.loads(line)
         return told
 
@@ -185,7 +195,7 @@ class Workers:
         first, *others = self._places
         one = await self._first(first)
         rest = await asyncio.gather(*map(self._first, others))
-        print(banner(self._settings, self.port, one.first), flush=True)
+        print(banner(self._settings, self.port), flush=True)
         for place, child in zip(self._places, [one, *rest], strict=True):
             self._spawn(self._keep(place, child))
         log.info("started", workers=len(self._places), port=self.port)
@@ -209,7 +219,7 @@ class Workers:
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=handed.descriptors(),
             )
-        child = Child(place.number, process, ours)
+        child = Child(place.number, process, ours, show=partial(show_secrets, self._settings))
         self._children.add(child)
         if self._stopping.is_set():
             child.signal(signal.SIGTERM)

@@ -82,11 +82,9 @@ async def _subscribe(gateway: Gateway, caller: Caller, kind: Kind, ask: Subscrib
 
 
 def _query(gateway: Gateway, subscription: Subscription, ask: Subscribe) -> LogQuery:
-    after, beyond = gateway.others.resume_from(ask.since or 0)
     return LogQuery(
         subscription.kind,
-        after=after,
-        beyond=beyond,
+        after=gateway.others.resume_from(ask.since or 0),
         newer_than_ms=ask.timestamp_ms,
         reach=reach_of(subscription.clauses, subscription.guids),
         names=subscription.names,

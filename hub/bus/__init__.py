@@ -175,6 +175,11 @@ class Bus(Protocol):
     def publish(self, bundle: Bundle) -> None:
         """Tell the other workers. Never blocks and never raises: what cannot be sent is found in the log."""
 
+    def fence(self, passed: Callable[[], None]) -> None:
+        """Call back when what was published here until now comes before whatever anybody publishes from then on, and
+        when all that comes before it on followed topics was heard here; or when the connection is lost. Never within
+        this call; in the order of the calls. ``passed`` must not raise."""
+
     def figures(self) -> Mapping[str, float]:
         """Counters and gauges for the metrics, by their names without ``hub_bus_``."""
         ...

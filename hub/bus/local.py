@@ -1,7 +1,7 @@
 """Buses inside one process: of a worker that is alone, and between gateways that share an event loop."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -28,6 +28,10 @@ class LocalBus:
 
     def publish(self, bundle: Bundle) -> None:
         """Nobody listens."""
+
+    def fence(self, passed: Callable[[], None]) -> None:
+        """Nothing comes before anything."""
+        asyncio.get_running_loop().call_soon(passed)
 
     def figures(self) -> Mapping[str, float]:
         return {}
@@ -125,6 +129,10 @@ class ExchangeBus:
         for other in self._exchange.buses:
             if other is not self:
                 loop.call_soon(other.hear, bundle)
+
+    def fence(self, passed: Callable[[], None]) -> None:
+        # Behind whatever the loop already has to deliver, here and to the others.
+        asyncio.get_running_loop().call_soon(passed)
 
     def hear(self, bundle: Bundle) -> None:
         if not self.is_up or self._receiver is None:

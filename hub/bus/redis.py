@@ -7,7 +7,7 @@ kept for later, here or in Redis: whoever was away reads the log.
 import asyncio
 import logging
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 from hub.bus import Bundle, Receiver
@@ -132,6 +132,12 @@ class RedisBus:
         else:
             self._counts.dropped += 1
 
+    def fence(self, passed: Callable[[], None]) -> None:
+        if self._up and self._session is not None:
+            self._session.fence(passed)
+        else:
+            asyncio.get_running_loop().call_soon(passed)
+
     def _remember(self, worker: str) -> bool:
         try:
             mark = sender_mark(worker)
@@ -196,7 +202,7 @@ class RedisBus:
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311
 
     async def _live(self) -> None:
-        self._session = Session(
+        session = self._session = Session(
             self._address,
             self._pending,
             prefix=self._prefix,
@@ -205,10 +211,11 @@ class RedisBus:
             confirmed=self._confirmed,
         )
         try:
-            await self._session.run(lambda: [*self._channels(self._followed), channel_of(self._prefix, None)])
+            await session.run(lambda: [*self._channels(self._followed), channel_of(self._prefix, None)])
         finally:
             self._session = None
             self._part()
+            session.let_pass()
 
     def _part(self) -> None:
         if not self._up:

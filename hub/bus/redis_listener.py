@@ -12,13 +12,16 @@ PINGS = 3
 """So many turns of ``PING_S`` without a sign of life, and the connection is given up. Turns are counted instead of
 time, because a worker that was itself held up for seconds must not blame Redis."""
 
+ECHO = b"echo"
+"""What is said in a ping whose answer somebody waits for."""
+
 BATCH = 64
 """Channels in one command."""
 
 
 class Listener:
     """Makes the subscriptions at one node what they shall be. Two tasks, both of which end with ``Lost``: :meth:`read`,
-    the only one that reads, and :meth:`keep`, the only one that writes.
+    the only one that reads, and :meth:`keep`, which writes. Whoever asks for an :meth:`echo` writes, too.
 
     Args:
         heard: called with the data of each message.
@@ -53,6 +56,7 @@ class Listener:
         self._wake = asyncio.Event()
         self._pinged_at: float | None = None
         self._silent = 0
+        self._echoes: deque[Callable[[], None]] = deque()
 
     def want(self, channels: Iterable[bytes]) -> None:
         """Subscribe. What is subscribed already is confirmed once more."""
@@ -119,6 +123,11 @@ class Listener:
             self._pinged_at = asyncio.get_running_loop().time()
             await self.link.write([("PING",)])
 
+    async def echo(self, heard: Callable[[], None]) -> None:
+        """Call back when everything was heard that was published at this node until now."""
+        self._echoes.append(heard)
+        await self.link.write([("PING", ECHO)])
+
     # --- reading ------------------------------------------------------------------------------------------------------
 
     async def read(self) -> None:
@@ -128,6 +137,8 @@ class Listener:
             self._silent = 0
             if answer == b"PONG":  # nothing is subscribed yet
                 self._ponged()
+            elif answer == ECHO:
+                self._echoes.popleft()()
             else:
                 self._take(answer)
 
@@ -135,6 +146,8 @@ class Listener:
         match answer:
             case [b"message" | b"smessage", _, bytes(data)]:
                 self._heard(data)
+            case [b"pong", said] if said == ECHO:
+                self._echoes.popleft()()
             case [b"pong", *_]:
                 self._ponged()
             case [b"subscribe" | b"ssubscribe", *_]:

@@ -1,6 +1,7 @@
 """One life of all connections to Redis, from the first to be made to the first to be lost."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import groupby
 
@@ -63,6 +64,9 @@ class Session:
         self._asked_at: list[float] = []
         self._offered = asyncio.Event()
         self._sent_all = asyncio.Event()
+        self._fences: list[Callable[[], None]] = []
+        self._passing: deque[list[Callable[[], None]]] = deque()
+        """Fences that are on their way, those of each round trip."""
 
     @property
     def lag_s(self) -> float:
@@ -166,6 +170,18 @@ class Session:
         self._sent_all.clear()
         self._offered.set()
 
+    def fence(self, passed: Callable[[], None]) -> None:
+        """Call back when all that was offered is at its node, and all that was there before it was heard."""
+        self._fences.append(passed)
+        self.offered()
+
+    def let_pass(self) -> None:
+        """Nothing is sent or heard any more: call back for every fence."""
+        passing, self._fences = [*self._passing, self._fences], []
+        self._passing.clear()
+        for passed in (passed for fences in passing for passed in fences):
+            passed()
+
     async def flushed(self) -> None:
         """Wait until nothing does any more."""
         if self._pending:
@@ -175,16 +191,36 @@ class Session:
         """One round trip at a time: what comes meanwhile is joined, and goes with the next."""
         loop = asyncio.get_running_loop()
         while True:
-            if self._pending:
+            if self._pending or self._fences:
                 next_at = loop.time() + GATHER_S
                 waiting = self._pending.bundles
                 parcels = self._pending.take()
+                step = None if self._pending or not self._fences else await self._begin_fence()
                 await self._send_counted(parcels, waiting - self._pending.bundles)
+                if step is not None:
+                    step()
                 if waiting > 1:
                     await asyncio.sleep(max(0.0, next_at - loop.time()))
             else:
                 self._sent_all.set()
                 await self._rest()
+
+    async def _begin_fence(self) -> Callable[[], None]:
+        """Have each node tell how far it was heard. Returns what to call when everything is sent."""
+        self._passing.append(self._fences)
+        self._fences = []
+        left = 1 + len(self._listeners)
+
+        def step() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                for passed in self._passing.popleft():
+                    passed()
+
+        for listener in self._listeners:
+            await listener.echo(step)
+        return step
 
     async def _rest(self) -> None:
         try:

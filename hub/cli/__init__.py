@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hub.cli import backup, bench, config, devices, doctor, keys, migrate, networks, send, serve, tail, users
+from hub.cli import backup, bench, config, devices, doctor, keys, migrate, networks, send, serve, tail, transfer, users
 from hub.cli.output import complain, told_of
 from protocol import __version__
 
@@ -57,6 +57,8 @@ app.add_typer(keys.app, name="key")
 app.command("tail")(tail.tail)
 app.command("send")(send.send)
 app.add_typer(bench.app, name="bench")
+app.command("export")(transfer.export)
+app.command("import")(transfer.import_)
 app.command("backup")(backup.backup)
 app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)

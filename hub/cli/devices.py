@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hub.cli.local import transact
 from hub.cli.lookup import find_device, find_network
-from hub.cli.options import AsJson, Database, Yes
+from hub.cli.options import AsJson, Yes
 from hub.cli.output import confirm, fail, misused, print_json, print_members, print_table, say, shown
+from hub.cli.place import HERE, Place, placed
 from hub.cli.secrets import read_key
 from hub.cli.values import json_value, text_of, utc
 from protocol.names import DEVICE_KEY_MAX, GUID_MAX, INT32_MAX, NAME_MAX, VERSION_MAX
@@ -26,6 +26,7 @@ KeyStdin = Annotated[bool, typer.Option("--key-stdin", help="Read the device's k
 
 
 @app.command()
+@placed
 def create(
     guid: Annotated[str, typer.Argument(metavar="DEVICE", help="1 to 48 characters; no other device's.")],
     name: Annotated[str | None, typer.Option(help="For people; the guid unless given.")] = None,
@@ -40,10 +41,12 @@ def create(
     ] = None,
     data: Annotated[str | None, typer.Option(metavar="JSON", help="Anything about the device.")] = None,
     key_stdin: KeyStdin = False,
-    database: Database = None,
+    place: Place = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Create a device. Its key is made and printed once, or read from stdin.
+
+    In a database nobody is told; with --url, subscribers get $device-add, and $device-update from `hub device update`.
 
     [bold]Examples[/]
 
@@ -66,7 +69,7 @@ def create(
         of_class = _class(tx, *class_names, offline_timeout_s=offline_timeout)
         return tx.insert_device(guid=own, key=key, name=called, class_id=of_class.id, network_id=within, data=about)
 
-    device = transact(work, database=database)
+    device = place.transact(work)
     made = {} if key_stdin else {"key": key}
     if as_json:
         print_json(view(device) | made)
@@ -77,9 +80,10 @@ def create(
 
 
 @app.command("list")
+@placed
 def list_devices(
     network: Annotated[str | None, typer.Option(metavar="NETWORK", help="Only devices of this network.")] = None,
-    database: Database = None,
+    place: Place = HERE,
     as_json: AsJson = False,
 ) -> None:
     """List devices, in order of their guids."""
@@ -88,7 +92,7 @@ def list_devices(
         within = find_network(tx, network).id if network is not None else None
         return [device for device in every_device(tx) if within is None or device.network_id == within]
 
-    devices = transact(work, database=database)
+    devices = place.transact(work)
     if as_json:
         print_json([view(device) for device in devices])
         return
@@ -107,14 +111,15 @@ def list_devices(
 
 
 @app.command()
-def show(device: Guid, database: Database = None, as_json: AsJson = False) -> None:
+@placed
+def show(device: Guid, place: Place = HERE, as_json: AsJson = False) -> None:
     """Show a device with the states of its equipment."""
 
     def work(tx: "Tx") -> tuple["Device", list["EquipmentState"]]:
         found = find_device(tx, device)
         return found, tx.equipment_states(found.id)
 
-    found, states = transact(work, database=database)
+    found, states = place.transact(work)
     if as_json:
         print_json(view(found) | {"equipmentStates": [_state_view(state) for state in states]})
         return
@@ -136,6 +141,7 @@ def show(device: Guid, database: Database = None, as_json: AsJson = False) -> No
 
 
 @app.command()
+@placed
 def update(
     device: Guid,
     name: Annotated[str | None, typer.Option(help="A new name.")] = None,
@@ -147,7 +153,7 @@ def update(
     data: Annotated[str | None, typer.Option(metavar="JSON", help="null removes it.")] = None,
     new_key: Annotated[bool, typer.Option("--new-key", help="Make a new key and print it.")] = False,
     key_stdin: KeyStdin = False,
-    database: Database = None,
+    place: Place = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Change a device. Open connections and subscriptions follow within a second.
@@ -183,7 +189,7 @@ def update(
         tx.update_device(found.id, **changes)
         return find_device(tx, device)
 
-    changed = transact(work, database=database)
+    changed = place.transact(work)
     if as_json:
         print_json(view(changed) | ({"key": changes["key"]} if new_key else {}))
         return
@@ -193,14 +199,15 @@ def update(
 
 
 @app.command()
-def delete(device: Guid, yes: Yes = False, database: Database = None) -> None:
+@placed
+def delete(device: Guid, yes: Yes = False, place: Place = HERE) -> None:
     """Delete a device. Its connections end within a second; its messages can no longer be read."""
-    confirm(f"Delete device {device}?", yes=yes)
+    confirm(place.told(f"Delete device {device}?"), yes=yes)
 
     def work(tx: "Tx") -> None:
         tx.delete_device(find_device(tx, device).guid)
 
-    transact(work, database=database)
+    place.transact(work)
     say(f"deleted device [bold]{shown(device)}[/]")
 
 

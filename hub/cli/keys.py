@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hub.cli.local import transact
 from hub.cli.lookup import find_key, find_network, find_user
-from hub.cli.options import AsJson, Database
+from hub.cli.options import AsJson
 from hub.cli.output import fail, misused, note, print_json, print_members, print_table, say, shown
+from hub.cli.place import HERE, Place, placed
 from hub.cli.values import moment_ms, storable, text_of, utc
 from protocol.names import ADMIN_ACTIONS, GUID_MAX, LABEL_MAX, KeyAction, KeyType
 
@@ -49,6 +49,7 @@ Id = Annotated[int, typer.Argument(metavar="ID", help="As `hub key list` shows i
 
 
 @app.command()
+@placed
 def create(
     user: Annotated[str, typer.Option("--user", metavar="USER", help="The owner: login or id.")],
     label: Annotated[str, typer.Option(help="What the key is for; 1 to 64 characters, once per owner.")],
@@ -74,7 +75,7 @@ def create(
         str | None, typer.Option(metavar="WHEN", help="30d, or a date such as 2030-12-31; never unless given.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the key and nothing else.")] = False,
-    database: Database = None,
+    place: Place = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Create an access key. The key is printed once and cannot be shown again.
@@ -105,7 +106,7 @@ def create(
         made = tx.insert_key(user_id=owner.id, label=name, permissions=[permission], expires_ms=expires_ms)
         return made, owner, [guid for guid in device or () if tx.device(guid.strip()) is None]
 
-    made, owner, unknown = transact(work, database=database)
+    made, owner, unknown = place.transact(work)
     _hint(owner, actions, unknown)
     if quiet:
         typer.echo(made.secret)
@@ -117,9 +118,10 @@ def create(
 
 
 @app.command("list")
+@placed
 def list_keys(
     user: Annotated[str | None, typer.Option(metavar="USER", help="Only keys of this user.")] = None,
-    database: Database = None,
+    place: Place = HERE,
     as_json: AsJson = False,
 ) -> None:
     """List access keys; of each only its beginning."""
@@ -128,7 +130,7 @@ def list_keys(
         owner = find_user(tx, user).id if user is not None else None
         return tx.keys(owner), {each.id: each.login for each in tx.users()}
 
-    keys, logins = transact(work, database=database)
+    keys, logins = place.transact(work)
     if as_json:
         print_json([view(key) for key in keys])
         return
@@ -148,12 +150,13 @@ def list_keys(
 
 
 @app.command()
+@placed
 def show(
     key: Id,
     secret: Annotated[
         bool, typer.Option("--secret", help="Show the key itself (HUB_ACCESS_KEYS_READABLE installations only).")
     ] = False,
-    database: Database = None,
+    place: Place = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Show an access key with its permissions."""
@@ -162,7 +165,7 @@ def show(
         found = find_key(tx, key)
         return found, tx.user(found.user_id), tx.readable_key(key) if secret else None
 
-    found, owner, text = transact(work, database=database)
+    found, owner, text = place.transact(work)
     if secret and text is None:
         fail("no readable copy of this key was kept; make a new one with `hub key create`")
     if as_json:
@@ -182,7 +185,8 @@ def show(
 
 
 @app.command()
-def revoke(keys: Annotated[list[int], typer.Argument(metavar="ID…")], database: Database = None) -> None:
+@placed
+def revoke(keys: Annotated[list[int], typer.Argument(metavar="ID…")], place: Place = HERE) -> None:
     """Revoke access keys: they are deleted, and connections that use them end within a second.
 
     [bold]Examples[/]
@@ -194,7 +198,7 @@ def revoke(keys: Annotated[list[int], typer.Argument(metavar="ID…")], database
         for key_id in keys:
             tx.delete_key(find_key(tx, key_id).id)
 
-    transact(work, database=database)
+    place.transact(work)
     say(f"revoked {', '.join(str(key_id) for key_id in keys)}")
 
 

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hub.cli.local import transact
+from hub.cli.devices import every_device
 from hub.cli.lookup import find_network, find_user
-from hub.cli.options import AsJson, Database, Yes
+from hub.cli.options import AsJson, Yes
 from hub.cli.output import confirm, fail, misused, note, print_json, print_members, print_table, say, shown
+from hub.cli.place import HERE, Place, placed
 from hub.cli.secrets import read_key
 from hub.cli.values import short_text, text_of
 from protocol.names import DESCRIPTION_MAX, NAME_MAX, NETWORK_KEY_MAX
@@ -29,12 +30,13 @@ Description = Annotated[str | None, typer.Option(help="Up to 128 characters.")]
 
 
 @app.command()
+@placed
 def create(
     name: Annotated[str, typer.Argument(help="1 to 128 characters; no other network's.")],
     description: Description = None,
     key_stdin: KeyStdin = False,
     new_key: NewKey = False,
-    database: Database = None,
+    place: Place = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Create a network. Devices can register themselves into it only when it has a key, by repeating the key.
@@ -55,7 +57,7 @@ def create(
         _refuse_taken(tx, str(members["name"]))
         return tx.insert_network(**members)  # type: ignore[arg-type]
 
-    network = transact(work, database=database)
+    network = place.transact(work)
     if as_json:
         print_json(view(network) | ({"key": key} if new_key else {}))
         return
@@ -65,9 +67,10 @@ def create(
 
 
 @app.command("list")
-def list_networks(database: Database = None, as_json: AsJson = False) -> None:
+@placed
+def list_networks(place: Place = HERE, as_json: AsJson = False) -> None:
     """List networks."""
-    networks = transact(lambda tx: tx.networks(), database=database)
+    networks = place.transact(lambda tx: tx.networks())
     if as_json:
         print_json([view(network) for network in networks])
         return
@@ -76,10 +79,11 @@ def list_networks(database: Database = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
+@placed
 def show(
     network: Which,
     secret: Annotated[bool, typer.Option("--secret", help="Show the network's key as well.")] = False,
-    database: Database = None,
+    place: Place = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Show a network with its members."""
@@ -88,7 +92,7 @@ def show(
         found = find_network(tx, network)
         return found, [user for user in tx.users() if found.id in user.networks]
 
-    found, members = transact(work, database=database)
+    found, members = place.transact(work)
     key = {"key": found.key} if secret else {}
     logins = [user.login for user in members]
     if as_json:
@@ -107,6 +111,7 @@ def show(
 
 
 @app.command()
+@placed
 def update(
     network: Which,
     name: Annotated[str | None, typer.Option(help="A new name.")] = None,
@@ -116,7 +121,7 @@ def update(
     remove_key: Annotated[
         bool, typer.Option("--remove-key", help="Take the key away: nobody can register into the network.")
     ] = False,
-    database: Database = None,
+    place: Place = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Change a network.
@@ -144,7 +149,7 @@ def update(
         tx.update_network(found.id, **changes)
         return tx.network(found.id) or found
 
-    changed = transact(work, database=database)
+    changed = place.transact(work)
     if as_json:
         print_json(view(changed) | ({"key": key} if new_key else {}))
         return
@@ -154,25 +159,27 @@ def update(
 
 
 @app.command()
-def delete(network: Which, yes: Yes = False, database: Database = None) -> None:
+@placed
+def delete(network: Which, yes: Yes = False, place: Place = HERE) -> None:
     """Delete a network AND ALL ITS DEVICES. Their connections end within a second."""
 
     def look(tx: "Tx") -> tuple["Network", int]:
         found = find_network(tx, network)
-        return found, sum(1 for device in _devices(tx) if device == found.id)
+        return found, sum(1 for device in every_device(tx) if device.network_id == found.id)
 
-    found, devices = transact(look, database=database)
-    confirm(f"Delete network {found.name} and every device in it ({devices})?", yes=yes)
+    found, devices = place.transact(look)
+    confirm(place.told(f"Delete network {found.name} and every device in it ({devices})?"), yes=yes)
 
     def work(tx: "Tx") -> None:
         tx.delete_network(find_network(tx, network).id)
 
-    transact(work, database=database)
+    place.transact(work)
     say(f"deleted network [bold]{shown(found.name)}[/], devices in it: {devices}")
 
 
 @app.command("add-user")
-def add_user(network: Which, users: Users, database: Database = None) -> None:
+@placed
+def add_user(network: Which, users: Users, place: Place = HERE) -> None:
     """Make users members of a network.
 
     [bold]Examples[/]
@@ -182,15 +189,16 @@ def add_user(network: Which, users: Users, database: Database = None) -> None:
 
     def work(tx: "Tx") -> None:
         found = find_network(tx, network)
-        for word in users:
-            tx.add_member(find_user(tx, word).id, found.id)
+        for user in [find_user(tx, word) for word in users]:
+            tx.add_member(user.id, found.id)
 
-    transact(work, database=database)
+    place.transact(work)
     say(f"{shown(', '.join(users))}: in {shown(network)}")
 
 
 @app.command("remove-user")
-def remove_user(network: Which, users: Users, database: Database = None) -> None:
+@placed
+def remove_user(network: Which, users: Users, place: Place = HERE) -> None:
     """Take users out of a network. Their open subscriptions follow within a second."""
 
     def work(tx: "Tx") -> list[str]:
@@ -200,7 +208,7 @@ def remove_user(network: Which, users: Users, database: Database = None) -> None
             tx.remove_member(user.id, found.id)
         return [user.login for user in named if found.id not in user.networks]
 
-    for login in transact(work, database=database):
+    for login in place.transact(work):
         note(f"{shown(login)} was no member")
     say(f"{shown(', '.join(users))}: no longer in {shown(network)}")
 
@@ -228,10 +236,3 @@ def _key_from(*, key_stdin: bool, new_key: bool) -> str | None:
 def _refuse_taken(tx: "Tx", name: str) -> None:
     if tx.network_by_name(name) is not None:
         fail(f"there is a network {name} already; names are unique")
-
-
-def _devices(tx: "Tx") -> Any:
-    """The network id of every device."""
-    from hub.cli.devices import every_device
-
-    return (device.network_id for device in every_device(tx))

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hub.cli.local import transact
-from hub.cli.lookup import find_network, find_user
-from hub.cli.options import AsJson, Database, PasswordStdin, Yes
+from hub.cli.lookup import find_network, find_user, user_of_any_status
+from hub.cli.options import AsJson, PasswordStdin, Yes
 from hub.cli.output import confirm, fail, misused, print_json, print_members, print_table, say, shown
+from hub.cli.place import HERE, Place, placed
 from hub.cli.secrets import read_password
 from hub.cli.values import json_value, text_of, utc
 from protocol.names import LOGIN_MAX, UserRole, UserStatus
@@ -37,6 +37,7 @@ Networks = Annotated[
 
 
 @app.command()
+@placed
 def create(
     login: Annotated[str, typer.Argument(help="1 to 64 characters; nobody else's.")],
     role: Annotated[Role, typer.Option(help="admin sees and may everything.")] = "client",
@@ -47,7 +48,7 @@ def create(
     no_password: Annotated[
         bool, typer.Option("--no-password", help="Make a user who acts through access keys only.")
     ] = False,
-    database: Database = None,
+    place: Place = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Create a user. The password is asked for, or read from stdin.
@@ -62,19 +63,17 @@ def create(
         misused("--password-stdin and --no-password: give one of them")
     name = text_of(login, what="the login", most=LOGIN_MAX)
     about = None if data is None else json_value(data, what="--data")
-    password_hash = None if no_password else _new_hash(name, from_stdin=password_stdin)
+    secret = {} if no_password else place.password(read_password(name, from_stdin=password_stdin))
 
     def work(tx: "Tx") -> "User":
         _refuse_taken(tx, name)
         networks = [find_network(tx, word) for word in network or ()]
-        user = tx.insert_user(
-            login=name, role=ROLES[role], status=STATUSES[status], password_hash=password_hash, data=about
-        )
+        user = tx.insert_user(login=name, role=ROLES[role], status=STATUSES[status], data=about, **secret)
         for each in networks:
             tx.add_member(user.id, each.id)
         return tx.user(user.id) or user
 
-    user = transact(work, database=database)
+    user = place.transact(work)
     if as_json:
         print_json(view(user))
     else:
@@ -82,9 +81,10 @@ def create(
 
 
 @app.command("list")
+@placed
 def list_users(
     network: Annotated[str | None, typer.Option(metavar="NETWORK", help="Only members of this network.")] = None,
-    database: Database = None,
+    place: Place = HERE,
     as_json: AsJson = False,
 ) -> None:
     """List users."""
@@ -93,16 +93,17 @@ def list_users(
         within = find_network(tx, network).id if network is not None else None
         return [user for user in tx.users() if within is None or within in user.networks]
 
-    users = transact(work, database=database)
+    users = place.transact(work)
     if as_json:
         print_json([view(user) for user in users])
         return
-    rows = [(user.id, user.login, *_words(user), utc(user.last_login_ms)) for user in users]
+    rows = [(user.id, user.login, *words_of(user), utc(user.last_login_ms)) for user in users]
     print_table(["id", "login", "role", "status", "last login"], rows, empty="no users")
 
 
 @app.command()
-def show(user: Who, database: Database = None, as_json: AsJson = False) -> None:
+@placed
+def show(user: Who, place: Place = HERE, as_json: AsJson = False) -> None:
     """Show a user with networks and number of access keys."""
 
     def work(tx: "Tx") -> tuple["User", list[str], int]:
@@ -110,11 +111,11 @@ def show(user: Who, database: Database = None, as_json: AsJson = False) -> None:
         names = [network.name for network in tx.networks() if network.id in found.networks]
         return found, names, len(tx.keys(found.id))
 
-    found, networks, keys = transact(work, database=database)
+    found, networks, keys = place.transact(work)
     if as_json:
         print_json({**view(found), "accessKeys": keys})
         return
-    role, status = _words(found)
+    role, status = words_of(found)
     print_members(
         {
             "id": found.id,
@@ -130,6 +131,7 @@ def show(user: Who, database: Database = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
+@placed
 def update(
     user: Who,
     login: Annotated[str | None, typer.Option(help="A new login.")] = None,
@@ -140,7 +142,7 @@ def update(
         list[str] | None, typer.Option("--remove-network", metavar="NETWORK", help="Leave a network.")
     ] = None,
     data: Annotated[str | None, typer.Option(metavar="JSON", help="null removes it.")] = None,
-    database: Database = None,
+    place: Place = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Change a user; --network adds a membership. Open connections follow within a second.
@@ -164,18 +166,20 @@ def update(
 
     def work(tx: "Tx") -> "User":
         found = find_user(tx, user)
-        _keep_an_administrator(tx, found, role=changes.get("role"), status=changes.get("status"))
+        keep_an_administrator(tx, found, role=changes.get("role"), status=changes.get("status"))
         if "login" in changes and changes["login"] != found.login:
             _refuse_taken(tx, changes["login"])
+        joined = [find_network(tx, word).id for word in network or ()]
+        left = [find_network(tx, word).id for word in remove_network or ()]
         if changes:
             tx.update_user(found.id, **changes)
-        for word in network or ():
-            tx.add_member(found.id, find_network(tx, word).id)
-        for word in remove_network or ():
-            tx.remove_member(found.id, find_network(tx, word).id)
+        for network_id in joined:
+            tx.add_member(found.id, network_id)
+        for network_id in left:
+            tx.remove_member(found.id, network_id)
         return tx.user(found.id) or found
 
-    changed = transact(work, database=database)
+    changed = place.transact(work)
     if as_json:
         print_json(view(changed))
     else:
@@ -183,25 +187,27 @@ def update(
 
 
 @app.command()
-def delete(user: Who, yes: Yes = False, database: Database = None) -> None:
+@placed
+def delete(user: Who, yes: Yes = False, place: Place = HERE) -> None:
     """Delete a user with memberships and access keys. Its connections end within a second."""
-    confirm(f"Delete user {user} with all access keys?", yes=yes)
+    confirm(place.told(f"Delete user {user} with all access keys?"), yes=yes)
 
     def work(tx: "Tx") -> str:
         found = find_user(tx, user)
-        _keep_an_administrator(tx, found, status=UserStatus.DELETED)
+        keep_an_administrator(tx, found, status=UserStatus.DELETED)
         tx.delete_user(found.id)
         return found.login
 
-    say(f"deleted [bold]{shown(transact(work, database=database))}[/]")
+    say(f"deleted [bold]{shown(place.transact(work))}[/]")
 
 
 @app.command()
+@placed
 def password(
     user: Who,
     password_stdin: PasswordStdin = False,
     remove: Annotated[bool, typer.Option("--remove", help="Leave the user without a password.")] = False,
-    database: Database = None,
+    place: Place = HERE,
 ) -> None:
     """Set a user's password. Connections and session keys that came of the old one end within a second.
 
@@ -212,23 +218,24 @@ def password(
     """
     if password_stdin and remove:
         misused("--password-stdin and --remove: give one of them")
-    login = transact(lambda tx: find_user(tx, user).login, database=database)
-    password_hash = None if remove else _new_hash(login, from_stdin=password_stdin)
+    login = place.transact(lambda tx: find_user(tx, user).login)
+    secret = place.password(None if remove else read_password(login, from_stdin=password_stdin))
 
     def work(tx: "Tx") -> None:
         from hub.actions.user_changes import end_sessions
 
         found = find_user(tx, user)
-        tx.set_password(found.id, password_hash=password_hash)
-        end_sessions(tx, found.id)
+        tx.set_password(found.id, **secret)  # type: ignore[arg-type]
+        if not place.is_remote:  # A hub does so itself.
+            end_sessions(tx, found.id)
 
-    transact(work, database=database)
+    place.transact(work)
     say(f"{'removed' if remove else 'set'} the password of [bold]{shown(login)}[/]")
 
 
 def view(user: "User") -> dict[str, Any]:
     """A user as ``--json`` prints it."""
-    role, status = _words(user)
+    role, status = words_of(user)
     return {
         "id": user.id,
         "login": user.login,
@@ -240,20 +247,13 @@ def view(user: "User") -> dict[str, Any]:
     }
 
 
-def _new_hash(login: str, *, from_stdin: bool) -> str:
-    password = read_password(login, from_stdin=from_stdin)
-    from hub.passwords import hash_password
-
-    return hash_password(password)
-
-
 def _refuse_taken(tx: "Tx", login: str) -> None:
     # The login of a user whose status is DELETED stays taken as well.
-    if any(user.login == login for user in tx.users()):
+    if user_of_any_status(tx, login) is not None:
         fail(f"there is a user {login} already; logins are unique")
 
 
-def _keep_an_administrator(
+def keep_an_administrator(
     tx: "Tx", user: "User", *, role: UserRole | None = None, status: UserStatus | None = None
 ) -> None:
     """Refuse what would leave the hub without anybody who can manage it."""
@@ -262,7 +262,8 @@ def _keep_an_administrator(
         fail(f"{user.login} is the last active administrator; make another one first")
 
 
-def _words(user: "User") -> tuple[str, str]:
+def words_of(user: "User") -> tuple[str, str]:
+    """Role and status as commands write them."""
     role = next(word for word, value in ROLES.items() if value is user.role)
     return role, next(word for word, value in STATUSES.items() if value is user.status)
 

@@ -77,6 +77,8 @@ class FanOut:
     def advance(self, floor: int) -> None:
         """Messages come from several workers, and so not in the order of their ids: everything up to here has come."""
         self._floor = max(floor, self._floor or 0)
+        if self._skipping:
+            self.settle()  # What has come in this turn is still to be skipped.
         for subscription in list(self._skipping):
             skip = {message_id for message_id in subscription.skip or () if message_id > floor}
             if not skip:

@@ -13,8 +13,9 @@ RESERVE_US = 60_000_000
 """How far ahead of use ids are reserved, in ids (microseconds)."""
 
 RESERVE_TOGETHER_US = 4_000_000
-"""The same among several workers. After a crash a worker begins above what it had reserved, and its ids lead those of
-the others by that; a resume looks for messages of others only so far below its cursor (``HUB_REPLAY_OVERLAP_S``)."""
+"""The same among several workers. Whoever begins on a lane whose last worker has crashed begins above what that one had
+reserved, and its ids lead those of the others by that; it only does where no other lane is free. A resume looks for
+messages of others only so far below its cursor (``HUB_REPLAY_OVERLAP_S``)."""
 
 
 # Not frozen, like messages: that is three times as slow to make.

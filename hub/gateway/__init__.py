@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -30,6 +30,7 @@ from hub.gateway.devices import Devices
 from hub.gateway.duties import Duties
 from hub.gateway.logins import Logins
 from hub.gateway.open_commands import OpenCommands
+from hub.gateway.order import Order
 from hub.gateway.others import Others
 from hub.gateway.policy import Policy
 from hub.gateway.polls import Polls
@@ -89,18 +90,27 @@ class Gateway:
         self.now_us = clock_us
         """The time that the workers of a cluster agree on."""
         self.fan_out = FanOut(hold_bytes=policy.hold_bytes)
-        self.devices = Devices(store, most=policy.device_cache)
+        self.devices = Devices(store, most=policy.device_cache, patience_s=policy.database_wait_s)
         self.rights = Rights(self)
         self.others = Others(self)
         self.admission = Admission(self)
         self.tally = Tally()
         """How often each limit was reached, here and at the edge."""
+        self.order = Order(
+            bus,
+            self.fan_out,
+            within_s=policy.bus_wait_s,
+            together=lambda: self.others.workers > 1,
+            released=self.arm,
+        )
         self.commits = Commits(
             store,
             settled=self._flush,
             catch_up=self._catch_up,
+            finish=Commit.finish if bus.alone else self.order.finish,
             most=policy.pending_writes,
             most_bytes=policy.pending_write_bytes,
+            patience_s=policy.database_wait_s,
         )
         self.open_commands = OpenCommands(
             store,
@@ -108,6 +118,7 @@ class Gateway:
             devices=policy.device_cache,
             stored=self.all_submitted,
             expiry_ms=self.expiry_ms,
+            patience_s=policy.database_wait_s,
         )
         self.replays = Replays(
             store,
@@ -136,8 +147,8 @@ class Gateway:
         self._armed = False
         self._newest: Commit | None = None
         """The last write that is published when it is committed."""
-        self._own_newest = 0
-        """The greatest id that was committed and published here."""
+        self.own_newest = 0
+        """The greatest id that was committed here and published."""
         self._ahead_us = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -162,7 +173,7 @@ class Gateway:
         lane = await self.take_lane()
         # Retention may have taken the newest messages, too.
         self.fan_out.newest = max(lane.last_id, *[await self.store.pruned_to(kind, None) for kind in Kind])
-        self._own_newest = self.fan_out.newest
+        self.own_newest = self.fan_out.newest
         await self.read_configuration()
         self.commits.start()
         await self.rights.start()
@@ -200,15 +211,16 @@ class Gateway:
         """Flush the log, last of all, and give the lane back."""
         await self.duties.stop()
         await self.rights.stop()
-        with contextlib.suppress(HubError):
+        with _telling("the last signs of life were not stored"):
             await self.duties.flush_activity()
         await self.others.stop()
         await self.commits.stop()
         self.logins.close()
         for task in list(self._tasks):
             await asyncio.wait({task}, timeout=5)
-        # Unless all is stored, the next start records what may be missing.
-        await self.store.close_lane(self._lane, owner=self.others.run, complete=not self.commits.lost)
+        # Unless all is stored, the next start records what may be missing; so it does where the lane stays taken.
+        with _telling("the lane could not be given back"):
+            await self.store.close_lane(self._lane, owner=self.others.run, complete=not self.commits.lost)
 
     # --- connections
 
@@ -292,6 +304,7 @@ class Gateway:
         if not self.bus.alone:
             # Before anybody here can answer to it: what follows from a message comes after it, on every worker.
             self.others.tell()
+            self.order.end_turn()
         visits, self._visits = self._visits, {}
         shares = self.fan_out.take_shares() if self.write_together is not None else ()
         for connection in self.fan_out.take_ready():
@@ -337,8 +350,15 @@ class Gateway:
             return [self._stamp(device_id) for device_id in device_ids]
         except StoreUnavailable:
             # The clock has run past what is reserved: for a minute nothing was inserted, or the process did not run.
-            await self._more_ids()
+            if self.commits.away:
+                raise
+        await self._more_ids()
+        try:
             return [self._stamp(device_id) for device_id in device_ids]
+        except StoreUnavailable:
+            # Otherwise the requests behind this one would wait for more ids, too, one after the other.
+            self.commits.part()
+            raise
 
     def _stamp(self, device_id: int) -> Stamp:
         assert self._stamper is not None, "the gateway was started"
@@ -378,18 +398,23 @@ class Gateway:
 
     def _more_ids(self) -> "asyncio.Task[None]":
         if self._reservation is None:
-            self._reservation = self._spawn(self._reserve())
+            self._reservation = self._spawn(self._reserve_ahead())
         return self._reservation
+
+    async def _reserve_ahead(self) -> None:
+        try:
+            await self._reserve()
+        except StoreUnavailable:
+            pass  # It is tried again with the next stamp; whoever gets none hears of it.
+        finally:
+            self._reservation = None
 
     async def _reserve(self) -> None:
         assert self._stamper is not None, "the gateway was started"
-        try:
-            mark = self._stamper.wanted(self.now_us())
-            if mark is not None:
-                await self.store.reserve(self._lane, mark)
-                self._stamper.reserved(mark)
-        finally:
-            self._reservation = None
+        mark = self._stamper.wanted(self.now_us())
+        if mark is not None:
+            await self.store.reserve(self._lane, mark)
+            self._stamper.reserved(mark)
 
     def _spawn(self, work: Any) -> "asyncio.Task[None]":
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
@@ -399,8 +424,11 @@ class Gateway:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a duty failed", extra={"error": repr(error)})
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, HubError):
+            log.warning("a duty was put off", extra={"duty": task.get_name(), "error": error.text})
+        elif error is not None:
+            log.error("a duty failed", exc_info=error, extra={"duty": task.get_name()})
 
     def append(self, message: Message, device: Device, idempotency: Idempotency | None = None) -> Commit:
         """Store a message, then publish it. Await the commit for the message as it is in the log.
@@ -435,9 +463,11 @@ class Gateway:
         def then(command: Command | None) -> None:
             if command is not None:
                 self.open_commands.freed(device.id)
-                self.fan_out.update(command)
-                if update_id:
+                if self.bus.alone:
+                    self.fan_out.update(command)
+                else:
                     self.others.updated(update_id, command)
+                    self.order.update(command)
 
         self._newest = self.commits.submit(Amend(device.id, device.guid, command_id, patch, update_id), then)
         return self._newest
@@ -470,17 +500,19 @@ class Gateway:
         self._route(Published(message, None if network is None else network.id, device.groups))
 
     def _route(self, one: Published) -> None:
-        self.fan_out.publish(one)
-        if one.message.id > self._own_newest:
-            self._own_newest = one.message.id
-        if not self.bus.alone:
+        if one.message.id > self.own_newest:
+            self.own_newest = one.message.id
+        if self.bus.alone:
+            self.fan_out.publish(one)
+        else:
             self.others.message(one)
+            self.order.publish(one)
 
     async def _catch_up(self) -> None:
         """Publish what the log has and nobody was told: the writes of a batch whose outcome was unknown."""
         await self.store.transact(_nothing)  # What the writer was busy with has come to its end then.
         found: list[Logged] = []
-        newest = self._own_newest
+        newest = self.own_newest
         beyond = tuple(newest if lane == self._lane else INT64_MAX for lane in range(LANES))
         for kind in Kind:
             query, complete = LogQuery(kind, after=newest, beyond=None if self.bus.alone else beyond), False
@@ -511,6 +543,8 @@ class Gateway:
         await self.commits.passed()
         if self.commits.doubtful:
             await self.all_submitted()
+        if not self.bus.alone:
+            await self.order.passed()
 
     def arm(self) -> None:
         """See to it that what was published in this turn is flushed at its end."""
@@ -626,6 +660,15 @@ class Gateway:
             return int(self.configuration[name])
         except (KeyError, ValueError):
             return otherwise
+
+
+@contextlib.contextmanager
+def _telling(what: str) -> Iterator[None]:
+    """Nothing can be done about it any more if the database is away, but to say so."""
+    try:
+        yield
+    except HubError as error:
+        log.warning(what, extra={"error": error.text})
 
 
 def _nothing(outcome: Any) -> None:

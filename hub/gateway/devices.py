@@ -47,15 +47,16 @@ class Devices:
 
     Args:
         most: how many are kept.
+        patience_s: how long a look-up may take.
     """
 
-    def __init__(self, store: Store, *, most: int) -> None:
+    def __init__(self, store: Store, *, most: int, patience_s: float = 5.0) -> None:
         self._store = store
         self._most = most
         self._entries: dict[str, _Entry] = {}
         self._classes: WeakValueDictionary[int, _Shared] = WeakValueDictionary()
         self._networks: WeakValueDictionary[int, _Shared] = WeakValueDictionary()
-        self._together: Together[str, DeviceRecord] = Together(self._read)
+        self._together: Together[str, DeviceRecord] = Together(self._read, patience_s=patience_s)
         self._changed: Changed | None = None
         """What was dropped since the reading began that is under way; None: nothing is being read."""
 

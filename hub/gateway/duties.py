@@ -35,7 +35,7 @@ KEY_GRACE_MS = 7 * 86_400_000
 
 
 class Duties:
-    """The periodic work of one worker, each kind in a task of its own; a failure is logged and tried again."""
+    """The periodic work of one worker, each kind in a task of its own. What fails is tried again, and told once."""
 
     def __init__(self, gateway: "Gateway") -> None:
         self._gateway = gateway
@@ -43,6 +43,7 @@ class Duties:
         self.pruned = dict.fromkeys(Kind, 0)
         self.turned_offline = 0
         self._checked_s = 0.0
+        self._failing: set[str] = set()
 
     def start(self) -> None:
         policy = self._gateway.policy
@@ -81,11 +82,15 @@ class Duties:
         name = getattr(work, "__name__", "duty").strip("_")
         try:
             await work()
-        except HubError as error:
-            log.warning("a duty was put off", extra={"duty": name, "error": error.text})
-        except Exception:
+        except Exception as exc:
             # A duty that fails must not take the others with it; it is tried again at its next time.
-            log.exception("a duty failed", extra={"duty": name})
+            if name not in self._failing:
+                _tell(name, exc)
+            self._failing.add(name)
+        else:
+            if name in self._failing:
+                log.info("a duty is done again", extra={"duty": name})
+            self._failing.discard(name)
 
     async def _expire_keys_in_use(self) -> None:
         self._gateway.rights.expire(self._gateway.now_ms())
@@ -182,3 +187,10 @@ class Duties:
 
     async def _delete_expired_keys(self) -> None:
         await self._gateway.store.delete_expired_keys(self._gateway.now_ms() - KEY_GRACE_MS)
+
+
+def _tell(duty: str, exc: Exception) -> None:
+    if isinstance(exc, HubError):
+        log.warning("a duty was put off", extra={"duty": duty, "error": exc.text})
+    else:
+        log.error("a duty failed", exc_info=exc, extra={"duty": duty})

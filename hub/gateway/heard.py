@@ -70,6 +70,7 @@ class Heard:
         self._most_held = most_held
         self._positions = [[0] * LANES for _ in range(STREAMS)]
         self._ends: dict[tuple[int, int], int] = {}
+        self._runs: dict[int, str] = {}
         self._open: dict[int, list[tuple[int, Section]]] = {}
         self._unjoined: set[int] = set()
         self._followed: set[int] = set()
@@ -83,6 +84,22 @@ class Heard:
         """What was before these ids is nobody's business here."""
         self._positions = [list(safe) for _ in range(STREAMS)]
         self.held = frozenset(held) - {self.lane}
+
+    def moved(self, lane: int, *, newest: int, given: int) -> None:
+        """We have this lane from now on; if it is another one, the one before is like those of others.
+
+        Args:
+            newest: up to this message of ours all was delivered here; what follows has to be read.
+            given: no id of ours is greater. Of updates nothing has to be read: whoever made one and heard of no
+                success makes it again.
+        """
+        before, self.lane = self.lane, lane
+        if lane == before:
+            return
+        for stream in (NOTIFICATIONS, COMMANDS):
+            self._move(stream, before, newest)
+            self._doubts[stream].add(before)
+        self._move(UPDATES, before, given)
 
     # --- asked
 
@@ -159,6 +176,8 @@ class Heard:
     def renewed(self, held: Iterable[int], safe: Sequence[int]) -> None:
         """Learn which lanes others have, and up to where everything is in the log."""
         before, self.held = self.held, frozenset(held) - {self.lane}
+        for lane in before - self.held:
+            self._runs.pop(lane, None)
         self.doubt(before - self.held)  # Whoever has gone may have said something before.
         for lane in range(LANES):
             if lane in self.held or lane in before or lane == self.lane:
@@ -176,6 +195,8 @@ class Heard:
     def deliver(self, bundle: Bundle) -> Iterator[Item]:
         """Take in a bundle; yields what is to be delivered now. Exhaust it."""
         lane = bundle.lane
+        if self._runs.setdefault(lane, bundle.worker) != bundle.worker:
+            self._followed_by(lane, bundle.worker)
         for section in bundle.sections:
             topic = section.topic
             if topic not in self._followed:
@@ -187,6 +208,17 @@ class Heard:
                 yield from self._join(lane, section)
         if bundle.ends is not None:
             self._told_ends(bundle)
+
+    def _followed_by(self, lane: int, run: str) -> None:
+        """Somebody has the lane whose worker was not seen to go: what that one has committed last it may have told
+        nobody."""
+        self._runs[lane] = run
+        self.gaps += 1
+        self.doubt([lane])
+        for topic in self._followed:
+            self._open.setdefault(topic, [])
+        if self._reading is not None:
+            self._reading.topics.clear()  # It may have passed the place already.
 
     def _join(self, lane: int, section: Section) -> Iterator[Item]:
         """Deliver a section that joins on to what was heard; otherwise its topic is open from now on."""

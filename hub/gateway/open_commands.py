@@ -21,6 +21,7 @@ class OpenCommands:
         devices: of how many the numbers are kept.
         stored: returns when everything that was submitted until now is in the log.
         expiry_ms: the time by which commands count as expired; None: they never do.
+        patience_s: how long a count may take.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class OpenCommands:
         devices: int,
         stored: Callable[[], Awaitable[object]],
         expiry_ms: Callable[[], int | None],
+        patience_s: float = 5.0,
     ) -> None:
         self._store = store
         self._most = most
@@ -42,7 +44,7 @@ class OpenCommands:
         """Devices that take no more: until when at least, in milliseconds; None: until something changes."""
         self._counting: set[int] = set()
         """Devices that are being counted, and about which nothing has changed since that began."""
-        self._together: Together[int, Counted] = Together(self._count)
+        self._together: Together[int, Counted] = Together(self._count, patience_s=patience_s)
 
     def admit(self, device_id: int) -> bool:
         """Count one more command of a device, which is submitted before anything is awaited. False: it is not known

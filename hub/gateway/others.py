@@ -89,6 +89,7 @@ class Others:
         self._wanted_ms = 0
         self._answering: asyncio.Task[None] | None = None
         self._beats = 0
+        self._is_missed = False
         self._lags: deque[tuple[int, int]] = deque(maxlen=LAGS)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -104,6 +105,8 @@ class Others:
         self._take(renewal, floor)
         await self._gateway.bus.open(self)
         self._use([updates_of(lane.number)])
+        # Whoever hears it keeps order from now on, and does not find out with his next heartbeat.
+        self._gateway.bus.publish(replace(self._floors(self._own_floor), ends={}))
         self._tasks = [
             asyncio.create_task(self._beat(), name="heartbeat"),
             asyncio.create_task(self._read_when_in_doubt(), name="catch-up"),
@@ -163,29 +166,42 @@ class Others:
         while True:
             await asyncio.sleep(self._policy.heartbeat_s)
             try:
-                self._take(*await self._renew())
-                self._doubt_the_silent()
-                self._say()
-                self._note_lag()
-                self._unfollow_unused()
+                await self._beat_once()
+                self._is_missed = False
             except LaneLost:
                 log.error("another worker has the lane of this one; taking a new one", extra={"lane": self._lane})
                 await self._take_another_lane()
             except HubError as error:
-                log.warning("the heartbeat could not be stored", extra={"error": error.text})
+                if not self._is_missed:
+                    log.warning("the heartbeat could not be stored", extra={"error": error.text})
+                self._is_missed = True
             except Exception:
                 log.exception("a heartbeat failed")
 
+    async def _beat_once(self) -> None:
+        self._take(*await self._renew())
+        self._doubt_the_silent()
+        self._say()
+        self._note_lag()
+        self._unfollow_unused()
+
     async def _renew(self) -> tuple[Renewal, Floor]:
         """Returns the renewal, and what was promised when it was made; see :meth:`_take`."""
-        gateway = self._gateway
         floor = self._promise()
-        await gateway.all_submitted()
-        begun_us = gateway.clock_us()
+        try:
+            await self._gateway.all_submitted()
+        except HubError:
+            # Nothing is known to be safe. But if our lane was given up meanwhile, nothing will ever be written in it.
+            await self._renew_at(0)
+            raise
+        return await self._renew_at(floor.id), floor
+
+    async def _renew_at(self, safe: int) -> Renewal:
+        gateway, begun_us = self._gateway, self._gateway.clock_us()
         lease_ms = int(self._policy.lease_s * 1000)
-        renewal = await gateway.store.renew(self._lane, owner=self.run, safe=floor.id, lease_ms=lease_ms)
+        renewal = await gateway.store.renew(self._lane, owner=self.run, safe=safe, lease_ms=lease_ms)
         gateway.set_clock(renewal.now_us, begun_us)
-        return renewal, floor
+        return renewal
 
     def _promise(self) -> Floor:
         """Of a single moment, so that both go together."""
@@ -237,6 +253,8 @@ class Others:
         self._lags.append((minute, lag_us))
 
     async def _take_another_lane(self) -> None:
+        self._gateway.commits.part()  # What waits has ids of a lane that is not ours.
+        given = self._gateway.promise()
         try:
             lane = await self._gateway.take_lane()
         except HubError as error:
@@ -244,13 +262,17 @@ class Others:
             return
         self._sent.clear()
         self._own_floor = Floor(0, 0)
-        self._lane = self.heard.lane = lane.number
+        self._lane = lane.number
+        self.heard.moved(lane.number, newest=self._gateway.own_newest, given=given)
         self._use([updates_of(lane.number)])
+        self._settled()
 
     # --- hearing
 
     def deliver(self, bundle: Bundle) -> None:
         self._heard_s[bundle.lane] = asyncio.get_running_loop().time()
+        if not bundle.leaving:
+            self.workers = max(self.workers, 2)
         if bundle.revision is not None:
             self._gateway.rights.poll_soon()
         if bundle.presence is not None:
@@ -284,7 +306,7 @@ class Others:
                 self._gateway.others_gave(item.message)
                 fan_out.publish(Published(item.message, item.network_id, tuple(item.groups)))
             else:
-                fan_out.update(item.command)
+                self._gateway.order.updated_elsewhere(item.command)
         if any_at_all:
             self._gateway.arm()
 
@@ -402,17 +424,17 @@ class Others:
 
     # --- cursors
 
-    def resume_from(self, since: int) -> tuple[int, tuple[int, ...] | None]:
-        """Where a replay begins that a cursor asks for: ``after`` and ``beyond`` of its reading.
+    def resume_from(self, since: int) -> int:
+        """Where a replay begins that a cursor asks for.
 
-        Of the lane that the cursor is from, it is exact. Of other workers, messages with lower ids may have been
-        committed later: a few are sent again rather than one left out.
+        Whoever was connected to another worker may have missed messages with lower ids: another worker may have
+        committed them later, and of any worker they may have come later, on another topic. What has not come here
+        either will come live, and must be known by then. So a few are sent again rather than one left out.
         """
-        if self.workers < 2 or not since:
-            return since, None
+        if self._gateway.bus.alone or not since:
+            return since
         late_us = max([int(self._policy.replay_overlap_s * 1e6), *(lag_us for _, lag_us in self._lags)])
-        after = max(0, since - late_us)
-        return after, tuple(since if lane == since % LANES else after for lane in range(LANES))
+        return max(0, min(since - late_us, self._gateway.fan_out.position))
 
     def may_exist(self, message_id: int) -> bool:
         """Whether another worker may have given this id by now."""

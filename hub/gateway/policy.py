@@ -33,14 +33,16 @@ class Policy:
             below what its outbox takes.
         accepts_per_key_per_s, accept_burst_per_key: how often one key may authenticate; 0: no limit.
         connections_per_address, connections_per_user, connections_per_device: 0: no limit; a device's newest win.
+        database_wait_s: how long a peer waits for the store before it hears that it is not available.
         pending_writes, pending_write_bytes: writes that may wait for the log, and the memory that they may take.
         open_commands: commands of one device that are neither answered nor expired.
         equipment: pieces of equipment of one device class.
         heartbeat_s: how often a worker tells the others that it is there.
         lease_s: how long a worker that has died still counts as leading, if it led.
         bus_poll_s: how often the log is read while the bus is away.
+        bus_wait_s: how long what was committed may wait for its place among what other workers commit; 0: not at all.
         idle_topic_s: for how long the others are still listened to for what no socket needs any more.
-        replay_overlap_s: how far behind its cursor a replay begins, for the messages of other workers that were
+        replay_overlap_s: how far behind its cursor a replay begins where there is a bus, for messages that were
             committed or heard late; further, where this has taken longer within the last hour.
         poll_wait_s, poll_wait_most_s: how long a long poll waits that does not say, and how long it may ask for.
         polls, polls_per_key: long polls under way, in all and of one key, user or device; 0 per key: no limit.
@@ -83,6 +85,7 @@ class Policy:
     connections_per_address: int = 1_000
     connections_per_user: int = 1_000
     connections_per_device: int = 2
+    database_wait_s: float = 5.0
     pending_writes: int = 100_000
     pending_write_bytes: int = 67_108_864
     open_commands: int = 10_000
@@ -95,5 +98,6 @@ class Policy:
     heartbeat_s: float = 1.0
     lease_s: float = 10.0
     bus_poll_s: float = 1.0
+    bus_wait_s: float = 0.1
     idle_topic_s: float = 30.0
     replay_overlap_s: float = 5.0

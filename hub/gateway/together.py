@@ -6,7 +6,7 @@ from asyncio import Future
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Generic, TypeVar
 
-from protocol.errors import INTERNAL, HubError
+from protocol.errors import INTERNAL, STORAGE, HubError
 
 log = logging.getLogger("hub")
 
@@ -24,11 +24,15 @@ class Together(Generic[K, V]):
     Args:
         ask: answers for many keys at once; what it leaves out is answered with None.
         most: how many keys it is asked for at a time.
+        patience_s: how long an answer may take; the questions of others that come first are part of it.
     """
 
-    def __init__(self, ask: Callable[[list[K]], Awaitable[Mapping[K, V]]], *, most: int = AT_ONCE) -> None:
+    def __init__(
+        self, ask: Callable[[list[K]], Awaitable[Mapping[K, V]]], *, most: int = AT_ONCE, patience_s: float = 5.0
+    ) -> None:
         self._ask = ask
         self._most = most
+        self._patience_s = patience_s
         self._waiting: Waiting[K, V] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -36,10 +40,12 @@ class Together(Generic[K, V]):
         """Ask for one key. What it was when this was called is never the answer if it has changed since then.
 
         Raises:
-            HubError: when awaited: what ``ask`` raised.
+            HubError: when awaited: what ``ask`` raised; StoreUnavailable if it has not answered in time.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[V | None] = loop.create_future()
+        timer = loop.call_later(self._patience_s, _settle, answer, None, STORAGE.error(retry_after_s=1))
+        answer.add_done_callback(lambda _: timer.cancel())
         self._waiting.setdefault(key, []).append(answer)
         if self._task is None:
             self._task = loop.create_task(self._run(), name="together")
@@ -73,11 +79,12 @@ class Together(Generic[K, V]):
             error = INTERNAL.error()
         for key, answers in asked.items():
             for answer in answers:
-                if not answer.done():
-                    _settle(answer, found.get(key), error)
+                _settle(answer, found.get(key), error)
 
 
 def _settle(answer: "asyncio.Future[V | None]", value: V | None, error: HubError | None) -> None:
+    if answer.done():
+        return
     if error is None:
         answer.set_result(value)
     else:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive, Scope, Send
 
 from hub.actions.caller import Caller
-from hub.core.access import Address, Peer, Principal, permit
+from hub.core.access import ANONYMOUS, Address, Peer, Principal, permit
 from hub.core.origins import same_site
 from hub.core.rates import Pace
 from hub.gateway import Gateway
@@ -37,6 +37,7 @@ from protocol.errors import (
     TOO_MANY,
     WRONG_METHOD,
     HubError,
+    Unauthorized,
 )
 from protocol.forms import Form
 from protocol.names import Operation
@@ -176,8 +177,7 @@ class Rest:
 
     async def _carry_out(self, asked: Asked, receive: Receive) -> Reply:
         epoch = self._gateway.rights.epoch
-        principal = await authenticate(self._gateway, asked.headers, asked.peer)
-        self._check_pace(principal, asked.peer)
+        principal = await self._authenticate(asked)
         found = self.routes.find(asked.path)
         if asked.method == "OPTIONS":
             return Reply(200, headers={"allow": ", ".join(found.methods)})
@@ -196,6 +196,16 @@ class Rest:
         caller = Caller(principal, peer=asked.peer, base_url=asked.base_url, epoch=epoch, gone=gone)
         asked.ask = form if route.ask is None else route.ask(form)
         return await _shaped(route, await route.perform(self._gateway, caller, asked.ask))
+
+    async def _authenticate(self, asked: Asked) -> Principal:
+        """Whoever is wrong about who it is counts as nobody from its address."""
+        try:
+            principal = await authenticate(self._gateway, asked.headers, asked.peer)
+        except Unauthorized:
+            self._check_pace(ANONYMOUS, asked.peer)
+            raise
+        self._check_pace(principal, asked.peer)
+        return principal
 
     def _check_pace(self, principal: Principal, peer: Peer) -> None:
         who = peer.address if principal.is_anonymous else principal.identity

@@ -166,7 +166,11 @@ def _body(route: Route) -> Document | None:
 
 
 def _responses(route: Route) -> Document:
-    responses = {str(status): {"description": text, **_error_content()} for status, text in _refusals(route).items()}
+    silent = {problem.code for problem in route.silent}
+    responses: Document = {
+        str(status): {"description": text, **({} if status in silent else _error_content())}
+        for status, text in _refusals(route).items()
+    }
     responses[str(route.status)] = _success(route)
     if route.empty_when_none:
         responses.setdefault(str(route.empty_when_none), {"description": "Nothing"})

@@ -33,6 +33,9 @@ REPLAY_PAGE = 1_000
 Provider = Literal["google", "facebook", "github"]
 """Who else vouches for logins."""
 
+Keeper = Literal["user", "device", "key"]
+"""Who has secrets of which hashes are kept."""
+
 SPREAD_MS = 60_000
 """Timestamps rise with the ids, but for this much: ``AHEAD_MS``, and clocks of workers that do not agree."""
 
@@ -305,7 +308,7 @@ class Lane:
     """What a worker needs to know before it may give its first id.
 
     Attributes:
-        mark: no id above this was ever given out; the first new one must be greater.
+        mark: the first new id must be greater. Nobody has seen a greater one of this lane, and the log has none of any.
         last_id: the greatest id in the log.
         last_timestamp_ms: the greatest timestamp in the log.
         now_us: the time by the database's clock, in microseconds since 1970: what workers agree on.
@@ -588,6 +591,18 @@ class Tx(Protocol):
         """Whether keys are hashed with the pepper that this database was made with. The first to ask decides."""
         ...
 
+    # Secrets as they are kept, for a copy of an installation
+    def pepper_mark(self) -> str:
+        """A text that is the same only where keys are hashed with the same pepper."""
+        ...
+
+    def kept_secrets(self, entity: Keeper, row_id: int) -> dict[str, str | None]:
+        """What is kept of the secrets of a user, a device or an access key: columns with hashes."""
+        ...
+
+    def put_secrets(self, entity: Keeper, row_id: int, secrets: Mapping[str, str | None]) -> None:
+        """Put back what :meth:`kept_secrets` has given. Logins with another password end."""
+
     # Configuration rows that an administrator wrote
     def configuration(self) -> dict[str, str]: ...
     def configuration_value(self, name: str) -> str | None: ...
@@ -600,6 +615,10 @@ class Tx(Protocol):
 
         ``device`` is its device as this transaction leaves it.
         """
+
+    def message_device(self, kind: Kind, message_id: int) -> int | None:
+        """Whose the message with an id is; None: there is none."""
+        ...
 
     def delete_messages(self, device_ids: Sequence[int], *, limit: int) -> int:
         """Delete up to ``limit`` messages of devices that are about to be deleted: nothing remembers that they were.
@@ -712,13 +731,17 @@ class Store(Protocol):
         """Take a lane that no other worker has: it is this store's until :meth:`close_lane` or the end of its process,
         however long that is paused. One store holds one lane.
 
+        Of the free ones it is one whose mark is not ahead, or else the least ahead: a worker that comes back at once
+        after a crash leaves behind what it had reserved, or its ids would lead those of the others by that. What others
+        do not know yet to be free is the last to be taken.
+
         Messages of a lane become visible to readers in the order of their ids, also after a write whose outcome was
         unknown: a write is refused (``StoreUnavailable``) while the lane is not surely held.
 
         Args:
             owner: names the run of the worker; for logs and :meth:`renew`.
-            queued: this run may let ids be seen before they are stored. If the run before did so on this lane and did
-                not end with :meth:`close_lane`, the range it may have lost is recorded for :meth:`lost`.
+            queued: this run may let ids be seen before they are stored. Of runs that did so, have ended, and did not
+                end with :meth:`close_lane`, the ranges that they may have lost are recorded for :meth:`lost`.
 
         Raises:
             NoLane: all ``LANES`` are taken.

@@ -4,7 +4,7 @@ Written against SQLAlchemy Core and a synchronous connection only, so that every
 and ending the transaction is the store's business.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import (
@@ -27,6 +27,7 @@ from sqlalchemy import (
 from hub.store import (
     Change,
     Idempotency,
+    Keeper,
     Listing,
     NewKey,
     Provider,
@@ -583,6 +584,25 @@ class Entities:
             return True
         return self._secrets.matches(_PEPPER, known)
 
+    def pepper_mark(self) -> str:
+        return self._secrets.hash(_PEPPER)
+
+    def kept_secrets(self, entity: Keeper, row_id: int) -> dict[str, str | None]:
+        table, names = _KEPT[entity]
+        kept = self._sql.execute(select(*(table.c[name] for name in names)).where(table.c.id == row_id))
+        return dict(zip(names, kept.one(), strict=True))
+
+    def put_secrets(self, entity: Keeper, row_id: int, secrets: Mapping[str, str | None]) -> None:
+        table, names = _KEPT[entity]
+        values: dict[str, Any] = {name: secrets[name] for name in names}
+        if entity == "user":
+            values["password_changes"] = user.c.password_changes + 1
+        self._sql.update(table, row_id, values)
+        if entity == "device":
+            self._devices_changed(device.c.id == row_id)
+        else:
+            self._changed(entity, row_id)
+
     # --- configuration ---
 
     def configuration(self) -> dict[str, str]:
@@ -612,6 +632,11 @@ class Entities:
         if idempotency is not None:
             self._log.remember(message, idempotency)
         self._appended.append((message, device))
+
+    def message_device(self, kind: Kind, message_id: int) -> int | None:
+        log = notification if kind is Kind.NOTIFICATION else command
+        device_id: int | None = self._sql.execute(select(log.c.device_id).where(log.c.id == message_id)).scalar()
+        return device_id
 
     def delete_messages(self, device_ids: Sequence[int], *, limit: int) -> int:
         gone = 0
@@ -676,6 +701,13 @@ class Entities:
 
 
 _IDENTITIES = {"google": user.c.google_login, "facebook": user.c.facebook_login, "github": user.c.github_login}
+
+_KEPT: dict[Keeper, tuple[Table, tuple[str, ...]]] = {
+    "user": (user, ("password_hash", "password_salt")),
+    "device": (device, ("key",)),
+    "key": (access_key, ("key", "key_start", "key_sealed")),
+}
+"""The columns that hold hashes of secrets."""
 
 
 def _links_of(ids: list[int]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

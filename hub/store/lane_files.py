@@ -2,11 +2,11 @@
 
 import fcntl
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 from hub.store.errors import CannotOpen, NoLane
-from protocol.messages import LANES
 
 TURN_S = 0.0005
 
@@ -25,19 +25,19 @@ class LaneFiles:
         self._path = path
         self._held: IO[bytes] | None = None
 
-    def take(self) -> int:
-        """Lock the first lane that is free, and return its number.
+    def take(self, numbers: Sequence[int]) -> int:
+        """Lock the first of these lanes that is free, and return its number.
 
         Raises:
             NoLane: there is none.
             CannotOpen: no file can be made beside the database.
         """
         assert self._held is None, "one store has one lane"
-        for number in range(LANES):
+        for number in numbers:
             self._held = self._locked(number)
             if self._held is not None:
                 return number
-        raise NoLane(f"{self._path} has {LANES} workers already, and takes no more")
+        raise NoLane(f"{self._path} has {len(numbers)} workers already, and takes no more")
 
     def is_free(self, number: int) -> bool:
         """Whether nobody has a lane at this moment."""

@@ -32,12 +32,12 @@ class Held:
 
 
 async def open_lane(connection: Connection, owner: str, *, queued: bool) -> Lane:
-    """Take a lane that nobody holds, and record what the run before may have shown and lost.
+    """Take the best lane that nobody holds, and record what the runs before may have shown and lost.
 
     Raises:
         NoLane: every lane is held.
     """
-    for number in range(LANES):
+    for number, *_ in await connection.fetch(_BEST_FIRST, LANES):
         if await _lock(connection, number):
             break
     else:
@@ -46,6 +46,8 @@ async def open_lane(connection: Connection, owner: str, *, queued: bool) -> Lane
         await _settle(connection, number)
         row = await _TAKE.one(connection, number=number, owner=owner, queued=queued)
     assert row is not None, "the migrations have made a row for every lane"
+    for crashed, *_ in await connection.fetch(_CRASHED):
+        await _give_up(connection, crashed, lease_us=0)
     last_id, last_timestamp_ms = await newest(connection)
     return Lane(number, row["mark"], last_id, last_timestamp_ms, row["seen_us"])
 
@@ -169,11 +171,25 @@ _LAST_OF_LANE = """
         (SELECT max(id) FROM command WHERE id > $1 AND id <= $2 AND id % $4 = $3))
 """
 
+# Where a lane begins that nobody was on: above the present and the log, and above what workers have promised.
+_PRESENT = f"""(
+    SELECT us, greatest(
+        us - {IDS_BEGIN_US},
+        (SELECT max(id) FROM notification),
+        (SELECT max(id) FROM command),
+        (SELECT max(safe) FROM lane WHERE owner IS NOT NULL)
+    ) AS id FROM (SELECT {_NOW} AS us) AS now
+) AS present"""  # noqa: S608
+# Those first whose ids would lead nobody's, and last of them those that others still count on.
+_BEST_FIRST = f"""
+    SELECT number FROM lane, {_PRESENT} WHERE number < $1
+    ORDER BY greatest(mark, present.id), owner IS NOT NULL, number
+"""  # noqa: S608
 _TAKE = Named(f"""
     UPDATE lane SET
-        owner = :owner::text, queued = :queued::boolean, is_open = true, seen_us = now.us,
-        mark = greatest(mark, now.us - {IDS_BEGIN_US}), safe = greatest(mark, now.us - {IDS_BEGIN_US})
-    FROM (SELECT {_NOW} AS us) AS now WHERE number = :number::int
+        owner = :owner::text, queued = :queued::boolean, is_open = true, seen_us = present.us,
+        mark = greatest(mark, present.id), safe = greatest(mark, present.id)
+    FROM {_PRESENT} WHERE number = :number::int
     RETURNING mark, seen_us
 """)  # noqa: S608
 _RECLAIM = Named(f"""
@@ -191,6 +207,7 @@ _FREE = f"""
         AND datname = current_database()
     )
 """
+_CRASHED = f"SELECT number FROM lane WHERE is_open AND queued AND {_FREE}"  # noqa: S608
 # Without an owner and yet open: it was closed with something missing.
 _ABANDONED = f"(CASE WHEN owner IS NULL THEN is_open AND queued ELSE seen_us < {{now}} - {{lease}} AND {_FREE} END)"
 _IS_ABANDONED = f"""

@@ -110,8 +110,13 @@ class PostgresWriter:
             raise STORAGE.error()
         job = asyncio.create_task(self._in_turn(work, needs_lane=needs_lane))
         self._jobs.add(job)
-        job.add_done_callback(self._jobs.discard)
+        job.add_done_callback(self._done)
         return await asyncio.shield(job)
+
+    def _done(self, job: "asyncio.Task[object]") -> None:
+        self._jobs.discard(job)
+        if not job.cancelled():
+            job.exception()  # Whoever still waits gets it, too; if nobody does, asyncio would complain.
 
     async def _in_turn(self, work: Callable[[Session], Awaitable[T]], *, needs_lane: bool) -> T:
         deadline_s = asyncio.get_running_loop().time() + self._wait_s

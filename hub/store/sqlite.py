@@ -68,6 +68,11 @@ def _system_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _nobody_else(lane: int) -> bool:
+    """Whether a lane is free, where no other process may be."""
+    return True
+
+
 class _Prepared:
     """A select as text, with named parameters, and the constants in it."""
 
@@ -257,15 +262,22 @@ class SqliteStore:
     # --- ids ---
 
     async def open_lane(self, owner: str, *, queued: bool) -> Lane:
-        """Take the first lane that is free; the only one where this process is the only one."""
+        """Take the best lane that is free; always the same where this process is the only one."""
         self._lanes.give_back()
-        number = self._lanes.take() if self._shared else 0
-        take = partial(sqlite_lanes.open_lane, number=number, owner=owner, queued=queued, shared=self._shared)
+        number = await self._lock_lane() if self._shared else 0
+        is_free = self._lanes.is_free if self._shared else _nobody_else
+        take = partial(sqlite_lanes.open_lane, number=number, owner=owner, queued=queued, is_free=is_free)
         try:
             return await self._change(lambda connection: take(connection, now_us=self._now_us()))
         except BaseException:
             self._lanes.give_back()
             raise
+
+    async def _lock_lane(self) -> int:
+        now_us = self._now_us()
+        return self._lanes.take(
+            await self._ask(self._finder, lambda connection: sqlite_lanes.best_first(connection, now_us=now_us))
+        )
 
     async def reserve(self, number: int, mark: int) -> None:
         await self._change(partial(sqlite_lanes.reserve, number=number, mark=mark))

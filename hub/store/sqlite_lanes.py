@@ -10,6 +10,7 @@ from hub.store.errors import LaneLost
 from hub.store.sqlite_connect import transaction
 from hub.store.sqlite_read import newest
 from protocol.messages import IDS_BEGIN_US, LANES
+from protocol.names import INT64_MAX
 
 _TAKE = """
     INSERT INTO lane (number, mark, queued, is_open, owner, safe, seen_us)
@@ -17,26 +18,46 @@ _TAKE = """
     ON CONFLICT (number) DO UPDATE SET mark = :mark, queued = :queued, is_open = 1, owner = :owner, safe = :mark,
     seen_us = :now_us
 """
+_LANES = "SELECT number, mark, owner IS NOT NULL FROM lane"
+_PRESENT = """
+    SELECT max(
+        :now,
+        coalesce((SELECT max(id) FROM notification), 0),
+        coalesce((SELECT max(id) FROM command), 0),
+        coalesce((SELECT max(safe) FROM lane WHERE owner IS NOT NULL), 0)
+    )
+"""
+"""Where a lane begins that nobody was on: above the present and the log, and above what workers have promised."""
+
+Free = Callable[[int], bool]
+
+
+def best_first(connection: sqlite3.Connection, *, now_us: int) -> list[int]:
+    """All lanes: those first whose ids would lead nobody's, and last of them those that others still count on."""
+    present = _present(connection, now_us)
+    known = {number: (max(mark, present), is_held) for number, mark, is_held in connection.execute(_LANES)}
+    return sorted(range(LANES), key=lambda number: (*known.get(number, (present, False)), number))
 
 
 def open_lane(
-    connection: sqlite3.Connection, number: int, *, owner: str, queued: bool, now_us: int, shared: bool
+    connection: sqlite3.Connection, number: int, *, owner: str, queued: bool, now_us: int, is_free: Free
 ) -> Lane:
-    """Take a lane that is locked for this process, and record what the run before may have shown and lost."""
+    """Take a lane that is locked for this process, and record what the runs before may have shown and lost."""
     with transaction(connection):
-        last_id, last_timestamp_ms = newest(connection)
-        row = connection.execute(
-            "SELECT mark, safe, queued AND is_open FROM lane WHERE number = ?", (number,)
-        ).fetchone()
-        mark, safe, may_have_lost = row or (0, 0, False)
-        known = min(safe, last_id) if shared else last_id
-        if may_have_lost and mark > known:
-            connection.execute("INSERT OR IGNORE INTO lost VALUES (?, ?)", (known, mark + 1))
-        # Above the present, too: readers know then that no id from before is still to come in this lane.
-        mark = max(mark, now_us - IDS_BEGIN_US)
+        present = _present(connection, now_us)
+        _bury(connection, before_us=INT64_MAX, is_free=is_free)
+        _settle(connection, number)
+        row = connection.execute("SELECT mark FROM lane WHERE number = ?", (number,)).fetchone() or (0,)
+        mark = max(row[0], present)
         values = {"number": number, "mark": mark, "queued": queued, "owner": owner, "now_us": now_us}
         connection.execute(_TAKE, values)
+        last_id, last_timestamp_ms = newest(connection)
     return Lane(number, mark, last_id, last_timestamp_ms, now_us)
+
+
+def _present(connection: sqlite3.Connection, now_us: int) -> int:
+    present: int = connection.execute(_PRESENT, {"now": now_us - IDS_BEGIN_US}).fetchone()[0]
+    return present
 
 
 def reserve(connection: sqlite3.Connection, number: int, mark: int) -> None:
@@ -61,7 +82,7 @@ def renew(
     safe: int,
     lease_us: int,
     now_us: int,
-    is_free: Callable[[int], bool],
+    is_free: Free,
 ) -> Renewal:
     """Say that the owner of a lane is there, and look who else is."""
     with transaction(connection):
@@ -82,11 +103,16 @@ def renew(
     )
 
 
-def _bury(connection: sqlite3.Connection, *, before_us: int, is_free: Callable[[int], bool]) -> None:
-    """Lanes whose owner has not been seen for long and has died have no owner."""
-    silent = connection.execute("SELECT number FROM lane WHERE owner IS NOT NULL AND seen_us < ?", (before_us,))
-    dead = [lane for (lane,) in silent.fetchall() if is_free(lane)]
-    connection.executemany("UPDATE lane SET owner = NULL WHERE number = ?", [(lane,) for lane in dead])
+# Without an owner and yet open: it was closed with something missing.
+_SILENT = "SELECT number FROM lane WHERE owner IS NOT NULL AND seen_us < ? OR owner IS NULL AND is_open AND queued"
+
+
+def _bury(connection: sqlite3.Connection, *, before_us: int, is_free: Free) -> None:
+    """Lanes whose owner was not seen since then and has died have no owner."""
+    for (number,) in connection.execute(_SILENT, (before_us,)).fetchall():
+        if is_free(number):
+            _settle(connection, number)
+            connection.execute("UPDATE lane SET owner = NULL WHERE number = ?", (number,))
 
 
 def close_lane(connection: sqlite3.Connection, number: int, *, owner: str, complete: bool) -> None:
@@ -96,6 +122,34 @@ def close_lane(connection: sqlite3.Connection, number: int, *, owner: str, compl
             (complete, number, owner),
         )
         connection.execute("DELETE FROM lead WHERE owner = ?", (owner,))
+
+
+# --- what may be lost -------------------------------------------------------------------------------------------------
+
+_LAST_OF_LANE = """
+    SELECT max(
+        :safe,
+        coalesce((SELECT max(id) FROM notification WHERE id > :safe AND id <= :mark AND id % :lanes = :number), 0),
+        coalesce((SELECT max(id) FROM command WHERE id > :safe AND id <= :mark AND id % :lanes = :number), 0)
+    )
+"""
+
+
+def _settle(connection: sqlite3.Connection, number: int) -> None:
+    """Record what the run before may have shown and lost, unless it ended as it should have."""
+    run = connection.execute(
+        "SELECT mark, safe FROM lane WHERE number = ? AND queued AND is_open", (number,)
+    ).fetchone()
+    if run is None:
+        return
+    mark, safe = run
+    # What is in the log came in its order, so only what follows the last of it can be missing.
+    values = {"mark": mark, "safe": safe, "number": number, "lanes": LANES}
+    (last,) = connection.execute(_LAST_OF_LANE, values).fetchone()
+    if last < mark:
+        connection.execute("INSERT OR IGNORE INTO lost VALUES (?, ?)", (last, mark + 1))
+        connection.execute(_FORGET, (LOST_RANGES,))
+    connection.execute("UPDATE lane SET is_open = 0 WHERE number = ?", (number,))
 
 
 _LOSE = """

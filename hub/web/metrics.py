@@ -45,10 +45,11 @@ class HubCollector(Collector):
         return info
 
     def _cluster(self) -> Iterator[Metric]:
-        others = self._edge.gateway.others
+        others, order = self._edge.gateway.others, self._edge.gateway.order
         gauges = {
             "hub_cluster_workers": ("Workers on this database", others.workers),
             "hub_cluster_leads": ("Whether this one does what only one must do", int(others.leads)),
+            "hub_bus_waiting": ("What follows from commits and waits for its place on the bus", len(order)),
             "hub_position_lag_seconds": ("How far behind what is heard of the others is", others.lag_us / 1e6),
         }
         for name, (text, value) in gauges.items():
@@ -56,6 +57,7 @@ class HubCollector(Collector):
         counters = {
             "hub_bus_gaps": ("How often the bus had left something out", others.heard.gaps),
             "hub_bus_healed": ("Messages that the log had and the bus had not brought", others.heard.healed),
+            "hub_bus_too_slow": ("How often order across workers was given up for a while", order.given_up),
             "hub_bus_log_reads": ("Readings of the log in place of the bus", others.polls),
         }
         for name, (text, value) in counters.items():

@@ -1,9 +1,11 @@
 """What every bus promises, whatever carries it: at most once, in order per sender and topic, never to the sender."""
 
-from hub.bus import TOPICS, Presence, topics_of
+import asyncio
+
+from hub.bus import TOPICS, Bus, Presence, topics_of
 from protocol.names import Kind
 from tests.bus.hearing import ANSWERS, ORDERS, OTHERS, WATTS, Ear, bundle, run, section
-from tests.waiting import until
+from tests.waiting import WAIT_S, until
 
 
 async def told(ear: Ear, name: str, *values: object) -> None:
@@ -284,3 +286,72 @@ async def test_closing_sends_what_is_under_way(join):
 
     await ear.until_heard(WATTS, range(1, 101))
     await told(ear, "leaving", True)
+
+
+async def passed(bus: Bus) -> None:
+    """Return when a fence has passed."""
+    gate = asyncio.Event()
+    bus.fence(gate.set)
+    assert not gate.is_set()
+    async with asyncio.timeout(WAIT_S):
+        await gate.wait()
+
+
+async def test_behind_a_fence_everything_comes_later(join):
+    """What somebody publishes after another's fence has passed is heard after what was before the fence."""
+    speakers = [(await join())[0] for _ in range(2)]
+    _, ear = await join(WATTS)
+    workers = run(), run()
+
+    for number in range(1, 101):
+        turn = number % 2
+        speakers[turn].publish(bundle(section(WATTS, number), worker=workers[turn]))
+        await passed(speakers[turn])
+
+    await ear.until_heard(WATTS, range(1, 101))
+
+
+async def test_when_a_fence_has_passed_what_came_before_it_is_heard(join):
+    """Also many topics, and large ones: what was behind the others' fences is here when the own one has passed."""
+    speaker, _ = await join()
+    follower, ear = await join(WATTS, ORDERS)
+    worker, own = run(), run()
+    many = topics_of(Kind.NOTIFICATION)
+
+    for number in range(1, 51):
+        large = {"parameters": "x" * 20_000} if number % 7 == 0 else {}
+        sections = [section(topic, number, **large) for topic in (many[:10] if number % 3 == 0 else (WATTS,))]
+        speaker.publish(bundle(*sections, section(ORDERS, number), worker=worker))
+        await passed(speaker)
+        follower.publish(bundle(section(WATTS, 1_000 + number), worker=own))
+        await passed(follower)
+
+        assert (ear.ids(WATTS)[-1], ear.ids(ORDERS)[-1]) == (number, number)
+
+
+async def test_fences_pass_in_their_order(join):
+    """Also those of one turn, and those with nothing before them."""
+    bus, _ = await join(WATTS)
+    order: list[int] = []
+
+    for number in range(10):
+        if number % 3:
+            bus.publish(bundle(section(WATTS, number), worker=run()))
+        bus.fence(lambda number=number: order.append(number))
+        if number % 4 == 0:
+            await asyncio.sleep(0)
+    await passed(bus)
+
+    assert order == list(range(10))
+
+
+async def test_a_fence_passes_when_nobody_is_there_any_more(join):
+    """Whoever waits for it does not wait for ever."""
+    bus, _ = await join(WATTS)
+    order: list[int] = []
+    bus.fence(lambda: order.append(1))
+
+    await bus.close()
+    await passed(bus)
+
+    assert order == [1]

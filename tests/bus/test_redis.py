@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import random
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,24 @@ async def test_a_silent_line_is_noticed(opened, server):
         await ear.until_joined(WATTS)
         await bus.close()
     assert noticed_s <= NOTICED_S
+
+
+async def test_a_fence_on_a_silent_line_passes_when_it_is_lost(opened, server):
+    """Whoever waits for it does not wait for ever, nor is he forgotten when the bus is back."""
+    async with Proxy(server.port) as proxy:
+        bus, _ = await opened(proxy.url, WATTS)
+        order: list[str] = []
+
+        proxy.swallow()
+        for name in ("sent", "offered"):
+            bus.publish(bundle(section(WATTS, 1), worker=run()))
+            bus.fence(partial(order.append, name))
+            await asyncio.sleep(0.01)
+        assert order == []
+        await away(bus)
+
+        assert order == ["sent", "offered"]
+        await bus.close()
 
 
 async def test_publishing_into_a_silent_line_stays_within_bounds(opened, server):

@@ -270,6 +270,22 @@ def test_from_several_workers_nothing_comes_twice():
     assert hub.got == hub.visible(0)
 
 
+def test_what_has_just_come_is_not_forgotten_when_all_has_come():
+    """In one turn the last of them comes and it is told that there are no more."""
+    hub = Hub(JSON, hold_bytes=1_000_000)
+    for _ in range(2):
+        hub.commit(VISIBLE)
+    hub.fan_out.advance(hub.log[0].message.id - 1)
+    read(hub, hub.register())
+
+    for one in hub.log:
+        hub.fan_out.publish(one)
+    hub.fan_out.advance(hub.log[1].message.id)
+    hub.visit()
+
+    assert hub.got == hub.visible(0)
+
+
 def test_what_will_not_come_live_is_not_waited_for():
     """When everything up to some id has come, the subscription is an ordinary one again."""
     hub = Hub(JSON, hold_bytes=1_000_000)

@@ -149,6 +149,19 @@ class Served:
         await self.program.ends()
 
 
+def shown(program: Program) -> Served:
+    """What a hub has shown in its terminal."""
+    out = program.out
+    return Served(
+        program,
+        http=_shown(r"listens on (http\S+) and", out),
+        url=_shown(r" and (ws\S+)$", out),
+        login=_shown(r"^ +administrator +(\S+)$", out),
+        password=_shown(r"^ +password +(\S+)$", out),
+        key=_shown(r"^ +access key +(\S+)$", out),
+    )
+
+
 def _shown(pattern: str, text: str) -> str:
     found = re.search(pattern, text, re.M)
     return found[1] if found else ""
@@ -211,15 +224,7 @@ class Place:
         defaults = {"HUB_PORT": "0", "HUB_DRAIN_S": "0"}
         program = self.start("hub", "serve", *words, **{**defaults, **environ})
         await program.prints("hub tail\n")
-        out = program.out
-        self.served = Served(
-            program,
-            http=_shown(r"listens on (http\S+) and", out),
-            url=_shown(r" and (ws\S+)$", out),
-            login=_shown(r"^ +administrator +(\S+)$", out),
-            password=_shown(r"^ +password +(\S+)$", out),
-            key=_shown(r"^ +access key +(\S+)$", out),
-        )
+        self.served = shown(program)
         return self.served
 
     def with_examples(self) -> "Place":

@@ -1,12 +1,17 @@
 """How a hub starts: what it shows at first, what it never shows again, and why it sometimes does not start."""
 
+import fcntl
 import socket
 from base64 import b64encode
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from hub.client import connect
+from hub.client.profile import FILE_NAME, Profile
+from protocol.messages import LANES
 from tests.examples import readme
+from tests.examples.programs import shown
 
 pytestmark = pytest.mark.slow
 
@@ -32,9 +37,9 @@ async def test_the_first_start_shows_what_to_try(place):
     hub = await place.with_examples().serve()
     wanted = [line.split("#")[0].strip().removeprefix(".venv/bin/") for line in readme.commands(".venv/bin/")]
 
-    shown = hub.program.out.split("Try, in other terminals")[1].splitlines()[1:]
+    lines = hub.program.out.split("Try, in other terminals")[1].splitlines()[1:]
 
-    assert [line.split("/bin/")[-1].strip() for line in shown] == wanted
+    assert [line.split("/bin/")[-1].strip() for line in lines] == wanted
 
 
 async def test_without_the_examples_only_what_is_there_is_shown(started):
@@ -121,3 +126,42 @@ async def test_a_hub_whose_port_is_taken_does_not_start(place):
 
     assert f"cannot listen on 127.0.0.1:{port}" in why
     assert not (place.path / "hub.db").exists()
+
+
+async def test_a_hub_whose_certificate_is_none_does_not_start(place):
+    """It says so, and leaves nothing behind."""
+    for name in ("certificate", "key"):
+        (place.path / name).write_text("this is none")
+
+    why = await not_started(place, HUB_TLS_CERTIFICATE="certificate", HUB_TLS_KEY="key")
+
+    assert why.startswith("hub: the TLS certificate or key cannot be read")
+    assert not (place.path / "hub.db").exists()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_first_start_that_fails_later_has_shown_its_secrets(place, workers):
+    """They are in the database by then, and nobody could ever learn them again."""
+    with every_lane_taken(place.path):
+        several = {"HUB_WORKERS": workers, "HUB_BUS_URL": "redis://127.0.0.1:1"}
+        failed = await place.run("hub", "serve", code=3, HUB_PORT="0", **several)
+    hub = await place.serve()
+
+    first = shown(failed)
+    assert "takes no more" in failed.err
+    assert "listens" not in failed.out
+    assert "First start" not in hub.program.out
+    assert await ask(hub, login=first.login, password=first.password)
+    assert await ask(hub, access_key=first.key)
+    profile = Profile.read(place.path / FILE_NAME)
+    assert (profile.url, profile.access_key, profile.login) == (hub.url, first.key, first.login)
+
+
+@contextmanager
+def every_lane_taken(directory):
+    """As many workers as can be have this database already."""
+    with ExitStack() as stack:
+        for number in range(LANES):
+            file = stack.enter_context((directory / f"hub.db-lane{number}").open("ab"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

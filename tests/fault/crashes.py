@@ -7,6 +7,8 @@ from tests.fault.stage import FULL, Stage, scenario
 from tests.waiting import WAIT_S
 
 READING = "before the log is read for the others"
+HEARING = ("before a bundle is delivered", "after a bundle was delivered")
+"""What a gateway does with the messages of another one, so somebody has to insert there."""
 
 
 @scenario(
@@ -14,17 +16,20 @@ READING = "before the log is read for the others"
     module="tests.fault.crashing",
 )  # fmt: skip
 async def crash_everywhere(stage: Stage) -> None:
-    """The idle gateway comes back with a point at which it is to end; then the other one is killed, everybody moves,
-    and the point is passed at load."""
+    """The idle gateway comes back with a point at which it is to end; when it is there, the other one is killed,
+    everybody moves, and the point is passed at load."""
     doomed, other = (gateway.process for gateway in stage.gateways)
     for point in POINTS:
         for after in (0, 40):
             await doomed.kill()
             await doomed.launch(CRASH_AT=point, CRASH_AFTER=str(after))
+            await doomed.up_or_ended()
             if point == READING:
                 await stage.cluster.redis.ask("CLIENT", "KILL", "TYPE", "pubsub")
-            await stage.run_for(1.0)
             await other.restart()
+            if point in HEARING:
+                for inserter in stage.inserters:
+                    inserter.move(1)
             if point == READING and after:
                 continue  # Nobody reads so often.
             try:

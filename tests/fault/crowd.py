@@ -47,6 +47,10 @@ class Doors:
     def port(self) -> int:
         return self._ports[self._at % len(self._ports)]
 
+    def turn_to(self, number: int) -> None:
+        """Knock next at this gateway."""
+        self._at = number - 1
+
     def next(self) -> None:
         """The gateway is gone, or it is time to move."""
         if not self._stay:
@@ -78,6 +82,11 @@ class Peer:
         self.online = False
         if self._socket is not None:
             self._socket.transport.abort()
+
+    def move(self, number: int) -> None:
+        """Lose the connection, and go on at this gateway."""
+        self._doors.turn_to(number)
+        self.drop()
 
     def stop(self) -> None:
         self._stopping = True

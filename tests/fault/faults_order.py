@@ -55,11 +55,7 @@ async def alternate(stage: Stage) -> None:
     places=EVERY_PLACE, in_turn=True,
 )  # fmt: skip
 async def alternate_strictly(stage: Stage) -> None:
-    """The same, and live, too, what was sent after an acknowledgement arrives after what was acknowledged.
-
-    It does not always: a gateway answers after its commit and publishes then, so the next message, through the other
-    gateway, may overtake the one before it by as long as the bus takes.
-    """
+    """The same, and live, too, what was sent after an acknowledgement arrives after what was acknowledged."""
     await alternate(stage)
 
 

@@ -76,6 +76,16 @@ class HubProcess:
                 stderr=log,
             )
 
+    async def up_or_ended(self) -> None:
+        """Wait until it takes connections, or has ended by itself."""
+        process = self._process
+        assert process is not None, "just launched"
+
+        async def is_one() -> bool:
+            return process.returncode is not None or await self._listens()
+
+        await until(is_one, within_s=3 * WAIT_S)
+
     async def _listens(self) -> bool:
         assert self._process is not None, "just started"
         assert self._process.returncode is None, self.log[-2000:]

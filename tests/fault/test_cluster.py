@@ -12,21 +12,11 @@ from tests.fault.stage import SCENARIOS, play
 
 __all__ = ["faults_links", "faults_order", "faults_processes"]
 
-OVERTAKEN = "a message may overtake, live, one that another gateway has acknowledged before (G5)"
-
 SMALL = [(one.name, place) for one in SCENARIOS.values() if one.small is not None for place in one.places]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "place"),
-    [
-        pytest.param(
-            *one, id="-".join(one), marks=[pytest.mark.xfail(reason=OVERTAKEN, strict=False)] if one[0] == "G5" else []
-        )
-        for one in SMALL
-    ],
-)
+@pytest.mark.parametrize(("name", "place"), SMALL, ids=["-".join(one) for one in SMALL])
 async def test_a_cluster_keeps_its_promises(name: str, place: str, tmp_path: Path, record_property):
     """Under a fault: 0 lost, 0 false acknowledgements, 0 unauthorised, 0 out of order, 0 duplicates in a connection."""
     scenario = SCENARIOS[name]

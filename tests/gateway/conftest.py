@@ -55,8 +55,11 @@ async def local_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
         yield await start(world())
 
 
+ARE_QUICK = ("test_heard.py", "test_known.py", "test_order.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole hubs take their time: none of these is part of ``make test-fast``."""
     for item in items:
-        if Path(__file__).parent in item.path.parents and item.path.name not in ("test_heard.py", "test_known.py"):
+        if Path(__file__).parent in item.path.parents and item.path.name not in ARE_QUICK:
             item.add_marker(pytest.mark.slow)

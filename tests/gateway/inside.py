@@ -8,6 +8,9 @@ from hub.gateway import Gateway
 from hub.store import Store
 from protocol.errors import STORAGE
 
+TURNS = 10
+"""More turns of the loop than anything takes that waits for nothing else."""
+
 DEVICES = ["lamp", "fan", "door"]
 
 
@@ -41,6 +44,24 @@ def take_clock(gateway: Gateway) -> Clock:
     clock = Clock(gateway.now_us())
     gateway.now_us = clock
     return clock
+
+
+class LoopTime:
+    """The running loop's own clock: with what really passes, it goes as far ahead as a test wants."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._real_s, self._ahead_s = loop.time, 0.0
+        loop.time = self  # type: ignore[method-assign]
+
+    def __call__(self) -> float:
+        return self._real_s() + self._ahead_s
+
+    async def forward(self, seconds: float) -> None:
+        """Let time pass, and what is due by then happen."""
+        self._ahead_s += seconds
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
 
 
 class FailingStore:

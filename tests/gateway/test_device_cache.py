@@ -9,7 +9,7 @@ from hub.gateway.devices import Devices
 from hub.store import DeviceRecord
 from protocol.errors import STORAGE, StoreUnavailable
 from tests.builders import device, device_class, network
-from tests.gateway.inside import world
+from tests.gateway.inside import LoopTime, world
 
 
 class Shelf:
@@ -40,9 +40,9 @@ class Shelf:
         return found
 
 
-def cache(*devices, most=100):
+def cache(*devices, most=100, **options):
     shelf = Shelf(*devices)
-    return Devices(shelf, most=most), shelf
+    return Devices(shelf, most=most, **options), shelf
 
 
 async def test_who_asks_in_one_turn_asks_together():
@@ -55,6 +55,27 @@ async def test_who_asks_in_one_turn_asks_together():
     assert [one and one.guid for one in found] == ["a", "b", None, "a"]
     assert [one and one.guid for one in again] == ["b", None, "a"]
     assert shelf.asked == [["a", "b", "c"], ["c"]]
+
+
+async def test_nobody_waits_longer_because_others_have_asked_before():
+    """The store may take its time with each question; who waits behind one is refused when his own time is up."""
+    time = LoopTime()
+    devices, shelf = cache(device("a"), device("b"), patience_s=5)
+    shelf.gate = asyncio.Event()
+    first = asyncio.ensure_future(devices.device("a"))
+    await time.forward(0)
+    await time.forward(3)
+    second = asyncio.ensure_future(devices.device("b"))
+    await time.forward(0)
+    await time.forward(3)
+    early = first.done(), second.done()
+    await time.forward(2)
+    shelf.gate.set()
+
+    outcomes = await asyncio.gather(first, second, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 2
+    assert early == (True, False)
+    assert (await devices.device("a")).guid == "a"
 
 
 async def test_who_asks_while_others_are_answered_comes_next():

@@ -188,6 +188,26 @@ def test_too_much_that_waits_is_dropped_and_read():
     assert deliver(lamp, bundle(1, section("lamp", C, D))) == []
 
 
+def test_who_has_another_lane_reads_on_in_the_one_before():
+    """What was delivered there is known; what followed may have been committed all the same."""
+    lamp = heard(LAMP)
+    first, doubtful, later = (lane_id(OWN, number) for number in range(3))
+
+    lamp.moved(3, newest=first, given=doubtful)
+
+    assert read(lamp, ("lamp", first), ("lamp", doubtful)) == [doubtful]
+    assert deliver(lamp, bundle(OWN, section("lamp", 0, later))) == [later]
+
+
+def test_who_has_the_same_lane_again_reads_nothing():
+    """Nobody else has said anything there."""
+    lamp = heard(LAMP)
+
+    lamp.moved(OWN, newest=A, given=B)
+
+    assert not lamp.in_doubt
+
+
 def test_a_worker_that_has_gone_is_read_once_more():
     """It may have said something last; then its lane is done with."""
     lamp = heard(LAMP)
@@ -199,6 +219,28 @@ def test_a_worker_that_has_gone_is_read_once_more():
     later = (9_999_999,) * LANES
     lamp.renewed((OWN, 2), later)
     assert not lamp.in_doubt
+
+
+def test_what_a_run_has_not_told_is_read_when_the_next_one_speaks():
+    """A worker that ends between a commit and its bundle may be followed on its lane before anybody sees it go."""
+    lamp = heard(LAMP)
+    deliver(lamp, bundle(1, section("lamp", 0, A)))
+
+    assert deliver(lamp, Bundle("next run", 1, [section("lamp", 0, C)])) == []
+    deliver(lamp, Bundle("next run", 1, [], ends={LAMP: C}, floor=D))
+    assert lamp.in_doubt
+    assert read(lamp, ("lamp", A), ("lamp", B), ("lamp", C)) == [B, C]
+    assert deliver(lamp, Bundle("next run", 1, [section("lamp", C, D)])) == [D]
+
+
+def test_a_run_that_was_seen_to_go_is_not_waited_for():
+    """The log was read then."""
+    lamp = heard(LAMP)
+    deliver(lamp, bundle(1, section("lamp", 0, A)))
+    lamp.renewed((OWN, 2), SAFE_AT_START)
+    read(lamp, ("lamp", A))
+
+    assert deliver(lamp, Bundle("next run", 1, [section("lamp", 0, B)])) == [B]
 
 
 def test_unfollowed_topics_leave_nothing():
@@ -249,6 +291,18 @@ class Whatever(RuleBasedStateMachine):
         self.number = 0
         self.got = []
         self.owed_from = {}  # guid: position in the log from which all is owed
+        self.runs = {1: 0, 2: 0}
+        for lane in self.runs:
+            self.beat(lane, lost=False)
+
+    def bundle(self, lane, *sections, **members):
+        return Bundle(f"run {self.runs[lane]}", lane, sections, **members)
+
+    @rule(lane=st.sampled_from([1, 2]))
+    def crash(self, lane):
+        """Another worker is there at once."""
+        self.runs[lane] += 1
+        self.sent[lane] = {}
 
     def take(self, items):
         self.got += [(item.message.device_guid, item.message.id) for item in items]
@@ -272,14 +326,14 @@ class Whatever(RuleBasedStateMachine):
             self.sent[lane][topic] = ids[-1]
         if self.up and not lost:
             joined = [one for one in sections if one.topic in self.joined_topics]
-            self.take(self.made.deliver(bundle(lane, *joined)))
+            self.take(self.made.deliver(self.bundle(lane, *joined)))
 
     @rule(lane=st.sampled_from([1, 2]), lost=st.booleans())
     def beat(self, lane, lost):
         floor = lane_id(lane, self.number)
         self.safe[lane] = floor
         if self.up and not lost:
-            self.take(self.made.deliver(bundle(lane, ends=dict(self.sent[lane]), floor=floor)))
+            self.take(self.made.deliver(self.bundle(lane, ends=dict(self.sent[lane]), floor=floor)))
 
     @rule(guid=st.sampled_from(["lamp", "fan"]))
     def follow(self, guid):

@@ -1,5 +1,6 @@
 """A database that does not answer now and then: every request is answered, and nothing acknowledged is lost."""
 
+import asyncio
 import random
 from itertools import pairwise
 
@@ -7,7 +8,8 @@ import pytest
 
 from hub.gateway import duties
 from protocol.errors import StoreUnavailable
-from tests.gateway.inside import take_clock, world
+from tests.gateway.inside import Gate, take_clock, world
+from tests.waiting import until
 
 UNAVAILABLE = (503, "Storage is not available, try again")
 NOTIFICATION = {"deviceGuid": "lamp", "notification": {"notification": "watts"}}
@@ -26,6 +28,52 @@ async def test_an_hour_of_silence_does_not_cost_the_next_insert(home):
     answer = await admin.ask("notification/insert", **NOTIFICATION)
 
     assert outcome(answer) == (200, None)
+
+
+async def test_who_asks_for_more_than_is_under_way_does_not_wait_for_each(start_hub, failing):
+    """However many requests a peer has sent, and however few are carried out at once, all are refused when the first
+    has waited for long enough; what had not begun by then never gets to the store."""
+    home = await start_hub(world(), database_wait_s="0.2")
+    admin, gate = await home.key("admin"), Gate()
+    await admin.succeed("notification/insert", **NOTIFICATION)
+    failing(home).gates["write"] = gate
+
+    for number in range(60):
+        await admin.send(action="notification/insert", requestId=number, **NOTIFICATION)
+    answers = [await admin.receive() for _ in range(60)]
+    commits, away = home.hub.gateway.commits, home.hub.gateway.commits.away
+    gate.open()
+    await until(lambda: asyncio.sleep(0, not commits.away))
+
+    assert [outcome(answer) for answer in answers] == [UNAVAILABLE] * 60
+    assert away
+    assert outcome(await admin.ask("notification/insert", **NOTIFICATION)) == (200, None)
+    assert commits.writes < 1 + 60
+
+
+async def test_without_ids_everybody_is_refused_with_the_first(start_hub, failing):
+    """While the database is away longer than ids were reserved for, one waits for more of them, and not each in turn;
+    when it is back, inserts go on."""
+    home = await start_hub(world())
+    admin, gate, store = await home.key("admin"), Gate(), failing(home)
+    await admin.succeed("notification/insert", **NOTIFICATION)
+    store.gates["reserve"] = gate
+    asked = []
+    store.fails = lambda name: asked.append(name) is None and name in ("reserve", "transact")
+    take_clock(home.hub.gateway).forward(3_600)
+
+    for number in range(20):
+        await admin.send(action="notification/insert", requestId=number, **NOTIFICATION)
+    await gate.reached.wait()
+    gate.open()
+    answers = [await admin.receive() for _ in range(20)]
+    reservations, store.fails = asked.count("reserve"), lambda name: False
+    commits = home.hub.gateway.commits
+    await until(lambda: asyncio.sleep(0, not commits.away))
+
+    assert [outcome(answer) for answer in answers] == [UNAVAILABLE] * 20
+    assert reservations == 1
+    assert outcome(await admin.ask("notification/insert", **NOTIFICATION)) == (200, None)
 
 
 async def test_a_failing_store_leaves_nothing_unanswered_and_loses_nothing(start_hub, failing):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.rest import http
 from tests.rest.http import NOTHING
 
 
@@ -43,6 +44,12 @@ async def test_everybody_has_a_rate_of_their_own(hub):
     """Each user, each key, each device, and each address of those who are nobody."""
     for client in (hub.admin, hub.by_login("alice"), hub.by_key("alices"), hub.by_device("lamp"), hub.nobody):
         assert await statuses(client) == [200, 200, 200, 429]
+
+
+async def test_wrong_credentials_count_against_their_address(hub):
+    """Whoever guesses keys is told to wait; whoever has one goes on."""
+    assert await statuses(hub.client(http.key("a guess"))) == [401, 401, 401, 429]
+    assert await statuses(hub.by_key("alices"), 3) == [200, 200, 200]
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/nowhere"), ("PATCH", "/info"), ("OPTIONS", "/info")])

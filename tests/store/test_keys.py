@@ -3,9 +3,9 @@
 import pytest
 
 from protocol.entities import KeyPermission
-from protocol.names import KeyType
+from protocol.names import KeyType, Kind
 from tests.store.conftest import PEPPER, opened
-from tests.store.world import add_user
+from tests.store.world import add_device, add_user, append, command, notification
 
 PERMISSIONS = (
     KeyPermission(),
@@ -145,3 +145,61 @@ async def test_a_key_survives_the_rotation_of_the_pepper(tmp_path):
     async with opened(SqliteStore(path, Secrets([newer]))) as after:
         assert await after.find_key(old.secret) is None
         assert new.key == (await after.find_key(new.secret)).key
+
+
+# --- a copy of an installation ----------------------------------------------------------------------------------------
+
+
+async def test_hashes_that_are_put_back_open_what_they_opened(store, alice):
+    """Of access keys and devices; each leaves a trace."""
+    made = await add_key(store, alice)
+    lamp = await add_device(store)
+
+    def work(tx):
+        of_key, of_device = tx.kept_secrets("key", made.key.id), tx.kept_secrets("device", lamp.id)
+        again = tx.insert_key(user_id=alice.id, label="again", permissions=[])
+        tx.delete_key(made.key.id)
+        tx.put_secrets("key", again.key.id, of_key)
+        tx.update_device(lamp.id, key="another")
+        tx.put_secrets("device", lamp.id, of_device)
+        return again.key.id, tx.device_key_matches(lamp.id, "another"), {change.entity for change in tx.changes()}
+
+    key_id, matches, changed = await store.transact(work)
+
+    assert (await store.find_key(made.secret)).key.id == key_id
+    assert not matches
+    assert {"key", "device"} <= changed
+
+
+async def test_a_password_hash_that_is_put_back_ends_logins(store, alice):
+    """Salts of old hashes come along."""
+
+    def work(tx):
+        tx.put_secrets("user", alice.id, {"password_hash": "h", "password_salt": "s"})
+        return tx.kept_secrets("user", alice.id), tx.user(alice.id).password_changes
+
+    kept, changes = await store.transact(work)
+
+    assert kept == {"password_hash": "h", "password_salt": "s"}
+    assert changes == alice.password_changes + 1
+
+
+async def test_the_pepper_is_known_by_its_mark(store):
+    """It is always the same, and never the pepper."""
+    marks = {await store.transact(lambda tx: tx.pepper_mark()) for _ in range(2)}
+
+    assert [len(mark) for mark in marks] == [44]
+
+
+async def test_whose_a_message_is_is_found_by_its_id(store):
+    """Of each kind apart."""
+    lamp = await add_device(store)
+    told, asked = notification(lamp), command(lamp)
+    await append(store, [told])
+    await append(store, [asked])
+
+    def work(tx):
+        ids = {Kind.NOTIFICATION: told.id, Kind.COMMAND: asked.id}
+        return [tx.message_device(kind, ids[kind]) for kind in ids], tx.message_device(Kind.COMMAND, 1)
+
+    assert await store.transact(work) == ([lamp.id, lamp.id], None)

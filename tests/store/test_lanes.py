@@ -15,6 +15,9 @@ from tests.store.world import add_device, amend, append, command, notification
 
 LEASE_MS = 10_000
 
+SOON_US = 4_000_000
+"""What the next seconds will bring; nothing here takes so long."""
+
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_kind(request):
@@ -57,6 +60,17 @@ async def two(open_worker):
         await one.open_lane("one", queued=False)
         await other.open_lane("other", queued=False)
         yield one, other
+
+
+@pytest.fixture
+def only_lanes(monkeypatch):
+    """Leaves only so many lanes to choose from."""
+
+    def only_lanes(number):
+        for module in ("sqlite_lanes", "postgres_lanes"):
+            monkeypatch.setattr(f"hub.store.{module}.LANES", number)
+
+    return only_lanes
 
 
 # --- alone ------------------------------------------------------------------------------------------------------------
@@ -134,21 +148,82 @@ async def test_every_worker_has_a_lane_of_its_own(open_worker):
     assert len({lane.number for lane in lanes}) == 2
 
 
-async def test_a_lane_is_free_when_its_worker_has_gone(open_worker):
+async def test_a_lane_is_free_when_its_worker_has_gone(open_worker, only_lanes):
     """It begins above what the one before may have given."""
+    only_lanes(1)
     async with open_worker() as one:
         before = await one.open_lane("one", queued=False)
-        await one.reserve(before.number, before.mark + 7_000)
+        await one.reserve(before.number, before.mark + 7_000_000)
     async with open_worker() as other:
         after = await other.open_lane("other", queued=False)
 
-    assert (before.number, True) == (after.number, after.mark >= before.mark + 7_000)
+    assert (before.number, True) == (after.number, after.mark >= before.mark + 7_000_000)
 
 
-async def test_there_is_a_last_lane(open_worker, monkeypatch):
+async def test_a_worker_that_crashes_again_and_again_does_not_lead_the_clock(open_worker, clock):
+    """It leaves what it had reserved behind, and begins at the present on another lane."""
+    clock.now_ms, leads = 1_800_000_000_000, []
+    for run in range(3):
+        async with open_worker() as worker:
+            lane = await worker.open_lane(f"run {run}", queued=False)
+            await worker.reserve(lane.number, lane.mark + SOON_US)
+            leads.append(lane.mark - (lane.now_us - IDS_BEGIN_US))
+
+    assert leads == [0, 0, 0]
+
+
+async def test_of_lanes_that_are_all_ahead_the_least_is_taken(open_worker, only_lanes):
+    """Ids that lead the clock are better than none."""
+    only_lanes(3)
+    async with open_worker() as one, open_worker() as two, open_worker() as three:
+        for ahead, worker in zip((3, 1, 2), (one, two, three), strict=True):
+            lane = await worker.open_lane("before", queued=False)
+            await worker.reserve(lane.number, lane.mark + ahead * SOON_US)
+            await worker.close_lane(lane.number, owner="before", complete=True)
+
+    async with open_worker() as worker:
+        assert (await worker.open_lane("after", queued=False)).number == 1
+
+
+async def test_a_lane_that_the_others_still_count_on_is_the_last_to_be_taken(two, open_worker, clock):
+    """What its worker left behind has to reach them first; and it may only have lost its connection."""
+    one, _ = two
+    await one.close()
+    clock.now_ms += LEASE_MS
+
+    async with open_worker() as third:
+        lane = await third.open_lane("third", queued=False)
+
+    assert lane.number == 2
+
+
+async def test_a_lane_begins_above_the_log(two, open_worker):
+    """A message that is inserted after another was acknowledged has the greater id, though the other's worker leads
+    the clock."""
+    one, _ = two
+    lamp = await add_device(one)
+    lane = await one.open_lane("one", queued=False)
+    leading = lane.mark - lane.mark % LANES + LANES * SOON_US + lane.number
+    await append(one, [notification(lamp, id=leading)])
+
+    async with open_worker() as third:
+        assert (await third.open_lane("third", queued=False)).mark >= leading
+
+
+async def test_a_lane_begins_above_what_others_have_promised(two, open_worker):
+    """They have told their readers that nothing below is still to come."""
+    one, _ = two
+    lane = await one.open_lane("one", queued=False)
+    promised = lane.mark + SOON_US
+    await one.renew(lane.number, owner="one", safe=promised, lease_ms=LEASE_MS)
+
+    async with open_worker() as third:
+        assert (await third.open_lane("third", queued=False)).mark >= promised
+
+
+async def test_there_is_a_last_lane(open_worker, only_lanes):
     """Whoever finds none says so."""
-    for module in ("lane_files", "postgres_lanes"):
-        monkeypatch.setattr(f"hub.store.{module}.LANES", 1)
+    only_lanes(1)
     async with open_worker() as one, open_worker() as other:
         await one.open_lane("one", queued=False)
         with pytest.raises(NoLane, match="takes no more"):
@@ -222,6 +297,29 @@ async def test_lanes_that_nobody_has_keep_up_with_the_time(two, clock):
 
     assert heard.safe[1] == heard.safe[63] == heard.now_us - IDS_BEGIN_US
     assert (await other.open_lane("other", queued=False)).mark >= heard.safe[1]
+
+
+@pytest.mark.parametrize("notices", ["a newcomer", "the leader"])
+async def test_what_a_dead_worker_may_have_lost_is_recorded(two, open_worker, let_pass, notices):
+    """Of its own lane: the others' messages went on, and nobody takes the lane."""
+    one, other = two
+    lamp = await add_device(one)
+    await one.close_lane(0, owner="one", complete=True)
+    lane = await one.open_lane("one again", queued=True)
+    last = lane.mark - lane.mark % LANES + LANES + lane.number
+    await one.reserve(lane.number, lane.mark + 2_000)
+    await append(one, [notification(lamp, id=last)])
+    await one.close()
+    await append(other, [notification(lamp, id=last - lane.number + 2 * LANES + 1)])
+
+    if notices == "the leader":
+        let_pass(LEASE_MS + 1)
+        await other.renew(1, owner="other", safe=1, lease_ms=LEASE_MS)
+    else:
+        async with open_worker() as third:
+            assert (await third.open_lane("third", queued=False)).number != lane.number
+
+    assert await other.lost() == [Lost(after=last, before=lane.mark + 2_001)]
 
 
 async def test_whoever_has_lost_its_lane_hears_of_it(two):

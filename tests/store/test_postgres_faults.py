@@ -1,6 +1,7 @@
 """PostgreSQL when things go wrong: what was acknowledged holds, what failed is told in time, and it works again."""
 
 import asyncio
+import gc
 import time
 from contextlib import asynccontextmanager, suppress
 
@@ -68,6 +69,22 @@ async def again(ask):
             return None
 
     return (await until(answer))[0]
+
+
+async def test_what_nobody_waits_for_any_more_fails_quietly():
+    """A hub that ends while its database is away does not complain about what it has left."""
+    store, complaints = postgres_at("postgresql://hub@127.0.0.1:1/nowhere"), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    given_up = asyncio.create_task(store.reserve(0, 1))
+    await until(lambda: asyncio.sleep(0, store._writer._jobs))
+
+    given_up.cancel()
+    await asyncio.gather(given_up, return_exceptions=True)
+    await until(lambda: asyncio.sleep(0, not store._writer._jobs))
+    del given_up
+    gc.collect()
+
+    assert complaints == []
 
 
 # --- connections that break -------------------------------------------------------------------------------------------
@@ -320,10 +337,23 @@ async def test_a_lane_is_kept_when_the_connection_breaks(store, cut):
     assert {lane.number} == heard.held
 
 
-async def test_a_lane_that_another_took_is_lost(store, database, cut):
+async def test_a_lane_is_not_taken_from_a_worker_that_was_cut_off(store, database, cut):
+    """As long as there are others: it comes back, and would find that it may not write."""
+    lane = await store.open_lane("run", queued=False)
+    cut()
+
+    async with opened(postgres_at(database)) as other:
+        own = await other.open_lane("other", queued=False)
+        heard = await again(lambda: store.renew(lane.number, owner="run", safe=lane.mark, lease_ms=LEASE_MS))
+
+    assert {lane.number, own.number} == heard.held
+
+
+async def test_a_lane_that_another_took_is_lost(store, database, cut, postgres):
     """Nothing is written on it any more; on a new one, everything goes on."""
     lamp = await add_device(store)
     lane = await store.open_lane("run", queued=False)
+    postgres.do(name_of(database), f"UPDATE lane SET mark = {2 * lane.mark} WHERE number != {lane.number}")
     cut()
 
     async with opened(postgres_at(database)) as other:
