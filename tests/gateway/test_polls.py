@@ -149,7 +149,7 @@ async def test_an_answer_is_held_until_the_others_have_passed_its_end(pair, monk
 
 
 async def test_an_answer_has_what_waits_here_for_its_place_among_the_others(pair, monkeypatch):
-    """Committed here and not yet told here, because the bus has not taken it: a later one from elsewhere comes first."""
+    """Committed here and not yet told here, because the bus has not taken it: a later one comes first."""
     gateway, fences = pair.here.hub.gateway, []
     for limit in ("OWN_S", "OTHERS_S"):
         monkeypatch.setattr(f"hub.gateway.polls.{limit}", WAIT_S)
