@@ -148,6 +148,27 @@ async def test_an_answer_is_held_until_the_others_have_passed_its_end(pair, monk
     assert later.timestamp_ms > told.timestamp_ms
 
 
+async def test_an_answer_has_what_waits_here_for_its_place_among_the_others(pair, monkeypatch):
+    """Committed here and not yet told here, because the bus has not taken it: a later one comes first."""
+    gateway, fences = pair.here.hub.gateway, []
+    for limit in ("OWN_S", "OTHERS_S"):
+        monkeypatch.setattr(f"hub.gateway.polls.{limit}", WAIT_S)
+    monkeypatch.setattr(gateway.order, "_within_s", WAIT_S)
+    poll = begin(client(pair.here), ALL)
+    await waiting(pair.here.hub)
+    monkeypatch.setattr(gateway.bus, "fence", fences.append)
+
+    first = asyncio.create_task(notify(pair.here.hub))
+    await until(lambda: asyncio.sleep(0, bool(fences)))
+    second = await notify(pair.there.hub, "fan")
+    # Behind the first message and whoever inserted it, the answer waits; or else it is there already.
+    await until(lambda: asyncio.sleep(0, poll.done() or len(gateway.order) > 2))
+    for passed in fences:
+        passed()
+
+    assert ids(await poll) == [(await first).id, second.id]
+
+
 async def test_while_the_bus_is_away_an_answer_waits_a_second(pair):
     """Nobody can be asked then; what there is, is told."""
     told = await notify(pair.here.hub)
