@@ -393,10 +393,11 @@ class Gateway:
 
     async def _reserve(self) -> None:
         assert self._stamper is not None, "the gateway was started"
-        mark = self._stamper.wanted(self.now_us())
+        stamper = self._stamper  # It is another one when the lane is another one, and then nothing is reserved there.
+        mark = stamper.wanted(self.now_us())
         if mark is not None:
             await self.store.reserve(self._lane, mark)
-            self._stamper.reserved(mark)
+            stamper.reserved(mark)
 
     def _spawn(self, work: Any) -> "asyncio.Task[None]":
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from hub.core.stamps import Stamper
 from hub.gateway import duties
 from protocol.errors import StoreUnavailable
 from tests.gateway.inside import Gate, take_clock, world
@@ -166,3 +167,23 @@ async def test_activity_is_stored_a_little_at_a_time(start_hub, failing, monkeyp
 
     assert left == {ids[0]: 5}
     assert gateway.activity == {}
+
+
+async def test_what_was_reserved_in_one_lane_is_not_in_another(start_hub, failing):
+    """A worker that takes another lane while a reservation is under way gives none of those ids there: after a crash
+    they would be given again."""
+    home = await start_hub(world())
+    gateway, gate = home.hub.gateway, Gate()
+    take_clock(gateway).forward(3_600)
+    failing(home).gates["reserve"] = gate
+    reserving = gateway._more_ids()
+    await gate.reached.wait()
+    ahead = gateway._stamper
+    gateway._stamper = Stamper(lane=1, mark=0, last_timestamp_ms=0)
+
+    gate.open()
+    await reserving
+
+    assert ahead.stamp(1, gateway.now_us()).id > 0
+    with pytest.raises(StoreUnavailable):
+        gateway._stamper.stamp(1, gateway.now_us())
