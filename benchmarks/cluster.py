@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.edge import CLIENT_CORE, SERVER_CORE, Counter, Peer, connected, run
+from benchmarks.edge import CLIENT_CORE, SERVER_CORE, Counter, Peer, connected, listening, run
 from benchmarks.neighbours import Dashboard, Hub, insert, publisher, quantile
 from hub.app import loop_factory
 from hub.bench import token
@@ -63,10 +63,10 @@ def hub(directory: Path, *, core: int = SERVER_CORE, key: str | None = None, **s
     try:
         os.sched_setaffinity(process.pid, {core})
         assert process.stdout is not None
-        words = process.stdout.readline().split("://")
-        if len(words) < 2:
-            raise RuntimeError(f"a hub did not start: {settings}")
-        port = int(words[1].split()[0].rsplit(":", 1)[1])
+        try:
+            port = listening(process.stdout)
+        except StopIteration:
+            raise RuntimeError(f"a hub did not start: {settings}") from None
         key = key or json.loads((directory / "hub-profile.json").read_text())["accessKey"]
         yield Running(Hub(port, key), process)
     finally:

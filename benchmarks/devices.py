@@ -27,7 +27,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 
-from benchmarks.edge import CLIENT_CORE, MARKER, SERVER_CORE, Counter, Peer, connected, frame
+from benchmarks.edge import CLIENT_CORE, MARKER, SERVER_CORE, Counter, Peer, connected, frame, listening
 from hub.app import loop_factory, make_store
 from hub.settings import Settings
 from hub.store import Tx
@@ -192,8 +192,7 @@ def hub(devices: int) -> Iterator[tuple[int, int, str]]:
         os.sched_setaffinity(process.pid, {SERVER_CORE})
         assert process.stdout is not None
         try:
-            port = int(process.stdout.readline().split("://")[1].split()[0].rsplit(":", 1)[1])
-            process.stdout.readline()
+            port = listening(process.stdout)
             yield process.pid, port, json.loads((Path(place) / "hub-profile.json").read_text())["accessKey"]
         finally:
             process.send_signal(signal.SIGTERM)

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 from websockets.speedups import apply_mask
 
@@ -165,6 +165,12 @@ async def run(publisher: Peer, counter: Counter, subscribers: int, window: int, 
     }
 
 
+def listening(stdout: IO[str]) -> int:
+    """The port of a hub, by the line in which it tells; a first start has told its secrets before."""
+    line = next(line for line in stdout if "://" in line)
+    return int(line.split("://")[1].split()[0].rsplit(":", 1)[1])
+
+
 @contextmanager
 def hub(durability: str) -> Iterator[tuple[int, str]]:
     """A hub in an empty directory, on its own core; gives its port and an access key."""
@@ -180,8 +186,7 @@ def hub(durability: str) -> Iterator[tuple[int, str]]:
         )
         os.sched_setaffinity(process.pid, {SERVER_CORE})
         assert process.stdout is not None
-        port = int(process.stdout.readline().split("://")[1].split()[0].rsplit(":", 1)[1])
-        process.stdout.readline()
+        port = listening(process.stdout)
         try:
             yield port, json.loads((Path(directory) / "hub-profile.json").read_text())["accessKey"]
         finally:

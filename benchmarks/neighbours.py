@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.edge import CLIENT_CORE, SERVER_CORE, Peer, connected, frame
+from benchmarks.edge import CLIENT_CORE, SERVER_CORE, Peer, connected, frame, listening
 from hub.app import loop_factory
 from hub.bench import token
 from protocol.version import __version__
@@ -90,8 +90,7 @@ def hub(settings: Mapping[str, str] = SETTINGS) -> Iterator[Hub]:
         try:
             os.sched_setaffinity(process.pid, {SERVER_CORE})
             assert process.stdout is not None
-            port = int(process.stdout.readline().split("://")[1].split()[0].rsplit(":", 1)[1])
-            process.stdout.readline()
+            port = listening(process.stdout)
             key = json.loads((Path(directory) / "hub-profile.json").read_text())["accessKey"]
             yield Hub(port, key, process.pid)
         finally:

@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.systems import Does, Job, Served, System, first_line, process
+from benchmarks.edge import listening
+from benchmarks.peers.systems import Does, Job, Served, System, process
 from benchmarks.peers.wire import ACK, Stage, json_frame, opening, padded
 from protocol.version import __version__
 
@@ -74,7 +75,7 @@ def starter(durability: str) -> Callable[[Path, Job], AbstractContextManager[Ser
     def start(directory: Path, job: Job) -> Iterator[Served]:
         command = (sys.executable, "-m", "hub", "serve", "--log-level", "error")
         with process(*command, directory=directory, HUB_DURABILITY=durability, **SETTINGS) as child:
-            port = int(first_line(child).split("://")[1].split()[0].rsplit(":", 1)[1])
+            port = listening(child.stdout)
             key = json.loads((directory / "hub-profile.json").read_text())["accessKey"]
             yield served(port, child.pid, key, job.devices)
 
