@@ -109,7 +109,11 @@ class Link:
         self.sent += len(commands)
         # hiredis declares a tuple of one where it takes any.
         packed = [pack_command(command) for command in commands]  # type: ignore[arg-type]
-        await self._connection.send_packed_command(packed, check_health=False)
+        try:
+            await self._connection.send_packed_command(packed, check_health=False)
+        except RuntimeError as exc:
+            # How uvloop refuses to write to a connection whose end our reader has not seen yet.
+            raise ConnectionResetError("the connection has ended") from exc
 
     async def _answer(self) -> Any:
         try:

@@ -228,6 +228,39 @@ async def test_an_answer_never_goes_to_the_next_question(shared_redis):
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
+def test_writing_to_a_connection_that_has_just_ended_loses_it():
+    """uvloop says RuntimeError to whoever writes before the reader has seen the end."""
+    uvloop = pytest.importorskip("uvloop")
+
+    chance = random.Random(1)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(chance.randrange(20)):
+            await reader.read(1_000)
+            writer.write(b"+PONG\r\n")
+        writer.transport.abort()
+
+    async def write(link: Link) -> None:
+        while True:
+            await link.write([("PING",)])
+            await asyncio.sleep(chance.choice([0, 0, 0.0001]))
+
+    async def read(link: Link) -> None:
+        while True:
+            await link.read()
+
+    async def lose_many() -> None:
+        async with await asyncio.start_server(answer, "127.0.0.1") as server:
+            for _ in range(200):
+                link = Link(Address.parse(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+                await link.connect()
+                ends = await asyncio.gather(read(link), write(link), write(link), return_exceptions=True)
+                assert {type(end) for end in ends} == {Lost}, ends
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(lose_many())
+
+
 async def test_a_full_redis_harms_nothing(opened, server):
     """Under ``noeviction`` at the limit of memory, nobody parts."""
     speaker, spoken = await opened(server.url)
