@@ -1,6 +1,6 @@
 """``make fault``: every fault in full size, and chaos. A table at the end, progress on stderr meanwhile.
 
-python -m tests.fault [NAME ...] [--seconds S] [--seed N] [--small] [--out FILE]
+python -m tests.fault [NAME ...] [--seconds S] [--seed N] [--small] [--keep DIRECTORY] [--out FILE]
 """
 
 import argparse
@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -58,6 +59,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=seconds, help="how long chaos lasts")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="of chaos")
     parser.add_argument("--small", action="store_true", help="the sizes and places that make test plays")
+    parser.add_argument("--keep", type=Path, help="where to put the logs of what breaks")
     parser.add_argument("--out", type=Path, default=FIGURES, help="where the figures go")
     return parser.parse_args()
 
@@ -68,9 +70,15 @@ def _play(one: Scenario, place: str, wanted: argparse.Namespace) -> Outcome:
         size = replace(size, fault_s=wanted.seconds)
     with tempfile.TemporaryDirectory(prefix="hub-fault-") as directory:
         try:
-            return asyncio.run(_watched(one, size, Path(directory), place))
+            outcome = asyncio.run(_watched(one, size, Path(directory), place))
         except (Exception, pytest.skip.Exception) as exc:
-            return Outcome(one.name, place, broken=[f"{type(exc).__name__}: {exc}"])
+            outcome = Outcome(one.name, place, broken=[f"{type(exc).__name__}: {exc}"])
+        if outcome.broken and wanted.keep is not None:
+            kept = wanted.keep / f"{one.name}-{place}-{int(time.time())}"
+            for log in Path(directory).rglob("*.log"):
+                (kept / log.relative_to(directory)).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(log, kept / log.relative_to(directory))
+        return outcome
 
 
 async def _watched(one: Scenario, size: Any, directory: Path, place: str) -> Outcome:
