@@ -193,7 +193,9 @@ class Rest:
             raise BAD_PARAMETER.error()
         form = route.form.fill(values, found.values, asked.query, headers=asked.headers)
         gone = partial(_gone, receive)
-        caller = Caller(principal, peer=asked.peer, base_url=asked.base_url, epoch=epoch, gone=gone)
+        caller = Caller(
+            principal, peer=asked.peer, base_url=asked.base_url, epoch=epoch, gone=gone, by_header=asked.extended
+        )
         asked.ask = form if route.ask is None else route.ask(form)
         return await _shaped(route, await route.perform(self._gateway, caller, asked.ask))
 
