@@ -93,6 +93,10 @@ class Command:
             return None
         return self.timestamp_ms + self.lifetime_s * 1000
 
+    def pending_until_ms(self) -> int | None:
+        """The same as the log keeps it, for whoever asks what is still to be done: 0 when it is cancelled."""
+        return 0 if self.state is CommandState.CANCELLED else self.expires_ms()
+
     def expired(self, now_ms: int) -> bool:
         """Whether its lifetime is over by ``now_ms``, in milliseconds since 1970."""
         expires_ms = self.expires_ms()

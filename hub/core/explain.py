@@ -7,7 +7,7 @@ against each other.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hub.core.access import (
@@ -39,6 +39,7 @@ class Target:
 
     Attributes:
         exists: whether there is such a device, as far as whoever asks may know.
+        is_absent: there is none, and whoever asks would see it if there were.
         network_id, groups: where the device is.
         network: the network that is named.
     """
@@ -48,6 +49,7 @@ class Target:
     groups: tuple[int, ...] = ()
     exists: bool = True
     network: int | None = None
+    is_absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +83,14 @@ def _rule_of(key_action: KeyAction) -> Rule:
 def target_of(principal: Principal, guid: str | None, device: Device | None, *, network: int | None = None) -> Target:
     """What is asked about, as far as this principal may know: a device that it sees for no action is like one that is
     not there."""
-    known = device is not None and any(principal.access.sees(action, device) for action in KeyAction)
-    if device is None or not known:
-        return Target(guid, exists=guid is None, network=network)
-    return Target(device.guid, device.network_id, device.groups, network=network)
+    access = principal.access
+    if device is not None and any(access.sees(action, device) for action in KeyAction):
+        return Target(device.guid, device.network_id, device.groups)
+    if guid is None:
+        return Target(network=network)
+    nowhere = Target(guid, exists=False)
+    sees_all = any(_admits(clause, nowhere) for action in KeyAction for clause in access.scopes(action))
+    return replace(nowhere, is_absent=sees_all)
 
 
 def unusable(user: User | None, key: AccessKey | None, now_ms: int) -> list[Link]:
@@ -100,9 +106,10 @@ def unusable(user: User | None, key: AccessKey | None, now_ms: int) -> list[Link
 def explain(rule: Rule, principal: Principal, target: Target, peer: Peer) -> Explanation:
     """Tell what decides about an action of this rule."""
     obstacle = stopping(rule, principal)
-    if obstacle is None and _reaches(rule, principal, target):
-        if not target.exists:
-            return Explanation(False, ({"deviceGuid": target.guid, "condition": "exists"},))
+    reaches = obstacle is None and _reaches(rule, principal, target)
+    if obstacle is None and rule.key_action is not None and (target.is_absent or (reaches and not target.exists)):
+        return Explanation(False, ({"deviceGuid": target.guid, "condition": "exists"},))
+    if reaches:
         return Explanation(True, tuple(_granting(rule, principal, target, peer)))
     if obstacle is Condition.ROLE:
         roles = sorted(role.value for role in rule.roles or ())

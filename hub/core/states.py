@@ -55,8 +55,11 @@ def is_unsettled(command: Command, now_ms: int | None) -> bool:
     return now_ms is not None and command.state in WAITING and command.expired(now_ms)
 
 
-def assumed(command: Command) -> CommandState:
-    """The state of a command that comes from where none was kept: what its update proves, and no more."""
+def state_of(word: str | None, command: Command) -> CommandState:
+    """The state of a command that comes from elsewhere, by its name; None: from where none was kept. Then it is what
+    its update proves, and no more."""
+    if word is not None:
+        return CommandState[word.upper()]
     if not command.updated:
         return Q
     return D if command.status is not None or command.result != NULL else R

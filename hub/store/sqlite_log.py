@@ -281,7 +281,7 @@ def _command_row(command: Any) -> tuple[Any, ...]:
         *_notification_row(command),
         command.user_id,
         command.lifetime_s,
-        command.expires_ms(),
+        command.pending_until_ms(),
         command.status,
         command.result.decode(),
         command.updated,
