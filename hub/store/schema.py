@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration."""
 
 metadata = MetaData(
@@ -215,6 +215,7 @@ command = _log(
     "command",
     Column("user_id", RowId),
     Column("lifetime_s", Integer),
+    # By when it has to be received. 0 of one that is cancelled: whoever asks what is still to be done passes over it.
     Column("expires_ms", BigInteger),
     Column("status", Text),
     Column("result", Text, nullable=False),
@@ -228,6 +229,7 @@ command = _log(
         sqlite_where=text("updated = 0"),
         postgresql_where=text("NOT updated"),
     ),
+    Column("state", Integer, nullable=False, server_default=text("0")),
     # By which other workers find what has been updated; 0: there were none.
     Column("update_id", BigInteger, nullable=False, server_default=text("0")),
     Index(
