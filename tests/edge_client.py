@@ -233,6 +233,14 @@ class Wire:
         _, status, reason = first.split(" ", 2)
         return Response(int(status), reason, headers, body)
 
+    async def block(self) -> str:
+        """The next lines of an event stream, up to an empty one."""
+        while (end := self._buffer.find(b"\n\n")) < 0:
+            await self._fill(len(self._buffer) + 1)
+        block = self._buffer[:end].decode()
+        del self._buffer[: end + 2]
+        return block
+
     async def frame(self) -> Frame:
         """The next frame."""
         await self._fill(2)

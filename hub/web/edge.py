@@ -65,6 +65,19 @@ class EdgeLimits:
         """How many TCP connections there may be: those of WebSockets, and a tenth more for handshakes and HTTP."""
         return self.connections + max(64, self.connections // 10)
 
+    def too_slow(self, waited_s: float, stuck_s: float) -> tuple[str, str, float] | None:
+        """Whether a peer's bytes have waited for too long: in words, the limit's name and its value.
+
+        Args:
+            waited_s: how long the oldest of them has waited.
+            stuck_s: for how long none has moved.
+        """
+        if stuck_s >= self.write_wait_s:
+            return f"no progress for {self.write_wait_s:g} s", "write-wait-s", self.write_wait_s
+        if waited_s >= self.outbox_wait_s:
+            return f"bytes wait {self.outbox_wait_s:g} s at most", "outbox-wait-s", self.outbox_wait_s
+        return None
+
     def step_s(self) -> float:
         """How fine the timer wheel has to be: a second, or a fifth of the shortest time there is to keep."""
         times = (
@@ -87,6 +100,7 @@ class Counters:
     """What happened at the edge since the start."""
 
     accepted: int = 0
+    streams: int = 0
     refused: Counter[int] = field(default_factory=Counter)
     received: int = 0
     written_bytes: int = 0
@@ -187,6 +201,8 @@ class Edge:
         self.started_s = time.monotonic()
         self.sockets: set[Ending] = set()
         """Every socket that has a transport: also in its handshake, also after its goodbye."""
+        self.streams = 0
+        """How many of them are event streams."""
         self.stalled: dict[OpenSocket, None] = {}
         """Sockets that were written to since the last step, and those whose peers were behind with reading then."""
         self.throttled: dict[OpenSocket, None] = {}

@@ -14,6 +14,7 @@ from hub.web.edge import Edge
 from hub.web.metrics import CONTENT_TYPE, registry, render
 from hub.web.pages import documentation
 from hub.web.slowest import MOST, asked_count, is_from_here, slowest
+from hub.web.streams import Streams
 from protocol.version import __version__
 
 STALE_S = 5.0
@@ -41,7 +42,10 @@ def make_app(edge: Edge, *, metrics: bool, worker: int = 1, rest: RestOptions = 
     if metrics:
         routes += _figures(edge, worker=worker, is_private=False)
     others = Starlette(routes=routes, exception_handlers={HTTPException: _error})
-    api = Rest(edge.gateway, ROUTES, codec=edge.json, find_source=edge.find_source, options=rest)
+    streams = Streams(edge)
+    api = Rest(
+        edge.gateway, ROUTES, codec=edge.json, find_source=edge.find_source, open_stream=streams.opened, options=rest
+    )
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         chosen = others if api.context_of(scope["path"]) is None else api
