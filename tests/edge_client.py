@@ -151,8 +151,12 @@ class Wire:
         if receive_bytes is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         sock.setblocking(False)
-        async with asyncio.timeout(WAIT_S):
-            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+        except BaseException:
+            sock.close()
+            raise
         return cls(sock)
 
     @classmethod
