@@ -259,8 +259,7 @@ class MsgpackCodec:
         return _pack("action") + _pack(action.value) + _pack("subscriptionId") + _pack(subscription_id)
 
     def body(self, message: Message) -> bytes:
-        name = "notification" if isinstance(message, Notification) else "command"
-        return b"".join((_PACKED_GUID, _pack(message.device_guid), _pack(name), _pack(message_members(message))))
+        return _msgpack_body(message, message_members(message))
 
     def update(self, command: Command) -> bytes:
         return _pack({"action": Action.COMMAND_UPDATE.value, "command": message_members(command)})
@@ -268,6 +267,11 @@ class MsgpackCodec:
 
 _pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 _PACKED_GUID = _pack("deviceGuid")
+
+
+def _msgpack_body(message: Message, members: Mapping[str, Any]) -> bytes:
+    name = "notification" if isinstance(message, Notification) else "command"
+    return b"".join((_PACKED_GUID, _pack(message.device_guid), _pack(name), _pack(members)))
 
 
 def _without_duplicates(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
@@ -379,10 +383,34 @@ def load(value: Json) -> Any:
 
 JSON = JsonCodec()
 MSGPACK = MsgpackCodec()
+
+
+class TracedJsonCodec(JsonCodec):
+    """JSON for connections in extended mode while traces are followed: a message tells which one it belongs to."""
+
+    number = 3
+
+    def traced_body(self, message: Message, traceparent: str) -> bytes:
+        """A body with the trace among the message's members."""
+        return b'%b,"traceparent":"%b"}}' % (self.body(message)[:-2], traceparent.encode())
+
+
+class TracedMsgpackCodec(MsgpackCodec):
+    """The same in MessagePack."""
+
+    number = 4
+
+    def traced_body(self, message: Message, traceparent: str) -> bytes:
+        """A body with the trace among the message's members."""
+        return _msgpack_body(message, message_members(message) | {"traceparent": traceparent})
+
+
 EVENTS = EventCodec()
+TRACED_JSON = TracedJsonCodec()
+TRACED_MSGPACK = TracedMsgpackCodec()
 CODECS: tuple[Codec, ...] = (JSON, MSGPACK)
 """What the hub speaks on WebSockets."""
-ENCODINGS: tuple[Codec, ...] = (*CODECS, EVENTS)
+ENCODINGS: tuple[Codec, ...] = (*CODECS, EVENTS, TRACED_JSON, TRACED_MSGPACK)
 """All that subscribers may get; a codec's number is its place here."""
 
 # A message gains a few members and a level or two on its way to its subscribers: who receives must take more.

@@ -357,6 +357,8 @@ class FanOut:
     def _deliver_plain(self, bucket: Bucket) -> None:
         turn = bucket.turn
         for subscriptions in bucket.plain:
+            if not subscriptions:
+                continue
             segments: Segments | None = None
             for subscription in subscriptions:
                 if segments is None:

@@ -10,15 +10,17 @@ from typing import Protocol
 
 import structlog
 
-from hub.core.connection import ConnectionLimits
+from hub.core.connection import Connection, ConnectionLimits
 from hub.core.limits import heaviest
 from hub.core.rates import Intake, Pace
 from hub.gateway import Gateway
 from hub.logs import LogLimit
 from hub.web.addresses import Proxies, Source
+from hub.web.conversation import Conversation
 from hub.web.wheel import Wheel
 from hub.web.writes import Send, Writes
 from protocol.codecs import Codec, JsonCodec, MsgpackCodec
+from protocol.names import Subprotocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,16 @@ class EdgeLimits:
         return max(0.02, min(1.0, *(seconds / 5 for seconds in times if seconds)))
 
 
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """What the parts of a socket are made of: chosen once, for what tracing adds nobody else shall pay for."""
+
+    connection: type[Connection] = Connection
+    conversation: type[Conversation] = Conversation
+    extended_json: type[JsonCodec] = JsonCodec
+    extended_msgpack: type[MsgpackCodec] = MsgpackCodec
+
+
 @dataclass(slots=True)
 class Counters:
     """What happened at the edge since the start."""
@@ -151,6 +163,7 @@ class Edge:
 
     Args:
         context_paths: the prefixes of ``/websocket/…``.
+        kinds: what the parts of sockets are made of.
         public_url: scheme and host that peers are told; None: those that they asked for.
         send: makes the writes of a turn in one call, see :mod:`hub.web.writes`.
         allowed_origins: origins besides the own host from which a browser's stored Basic credentials count.
@@ -168,8 +181,10 @@ class Edge:
         deflate: bool = False,
         public_url: str | None = None,
         send: Send | None = None,
+        kinds: Kinds = Kinds(),
     ) -> None:
         self.gateway = gateway
+        self.kinds = kinds
         self.limits = limits
         self.connection_limits = connection_limits
         self.context_paths = tuple(context_paths)
@@ -178,7 +193,11 @@ class Edge:
         self.deflate = deflate
         self.public_url = public_url.rstrip("/") if public_url else None
         self.json: Codec = JsonCodec(depth=limits.json_depth, nodes=limits.json_nodes)
-        self.msgpack: Codec = MsgpackCodec(depth=limits.json_depth, nodes=limits.json_nodes)
+        bounds = {"depth": limits.json_depth, "nodes": limits.json_nodes}
+        self._extended: dict[str, Codec] = {
+            Subprotocol.JSON: kinds.extended_json(**bounds),
+            Subprotocol.MSGPACK: kinds.extended_msgpack(**bounds),
+        }
         self.wheel = Wheel(step_s=limits.step_s())
         self.counters = Counters()
         self.tally = gateway.tally
@@ -214,6 +233,10 @@ class Edge:
         self.behind = 0
         """How many peers were behind with reading at the last step."""
         self.wheel.sweep(self)
+
+    def codec(self, subprotocol: str | None) -> Codec:
+        """What a socket speaks that has offered this; None: it has not asked for extended mode."""
+        return self.json if subprotocol is None else self._extended[subprotocol]
 
     @property
     def silence_s(self) -> float | None:

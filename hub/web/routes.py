@@ -1,5 +1,7 @@
 """The HTTP side: is it alive, is it ready, how is it doing."""
 
+from collections.abc import Callable
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -21,12 +23,20 @@ STALE_S = 5.0
 """The database was last heard of this long ago at most, or the worker is not ready."""
 
 
-def make_app(edge: Edge, *, metrics: bool, worker: int = 1, rest: RestOptions = RestOptions()) -> ASGIApp:
+def make_app(
+    edge: Edge,
+    *,
+    metrics: bool,
+    worker: int = 1,
+    rest: RestOptions = RestOptions(),
+    around_rest: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+) -> ASGIApp:
     """The application behind every request that is no WebSocket.
 
     Args:
         worker: the number of this one among the hub's workers.
         rest: how the REST API behaves.
+        around_rest: what else is done with its requests.
     """
 
     async def index(request: Request) -> Response:
@@ -47,8 +57,10 @@ def make_app(edge: Edge, *, metrics: bool, worker: int = 1, rest: RestOptions = 
         edge.gateway, ROUTES, codec=edge.json, find_source=edge.find_source, open_stream=streams.opened, options=rest
     )
 
+    asked = around_rest(api)
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        chosen = others if api.context_of(scope["path"]) is None else api
+        chosen = others if api.context_of(scope["path"]) is None else asked
         await chosen(scope, receive, send)
 
     return app

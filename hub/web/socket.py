@@ -87,7 +87,7 @@ class Socket(asyncio.Protocol):
         self.connection = connection
         if edge.writes is not None:
             connection.line = edge.writes.line(self)
-        self._conversation: Conversation | LastAnswer | None = Conversation(
+        self._conversation: Conversation | LastAnswer | None = edge.kinds.conversation(
             edge.gateway,
             connection,
             in_flight=edge.limits.in_flight_requests,

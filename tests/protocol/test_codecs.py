@@ -22,6 +22,8 @@ from protocol.codecs import (
     MAX_NODES,
     MSGPACK,
     TEXT,
+    TRACED_JSON,
+    TRACED_MSGPACK,
     JsonCodec,
     MsgpackCodec,
     inserted_members,
@@ -455,7 +457,7 @@ def test_encoded_json_is_compact_and_plain():
 def test_a_codec_s_number_is_its_place():
     """Whatever it takes in: subscriptions share what was encoded for a number."""
     assert [codec.number for codec in CODECS] == [0, 1]
-    assert [encoding.number for encoding in ENCODINGS] == [0, 1, 2]
+    assert [encoding.number for encoding in ENCODINGS] == [0, 1, 2, 3, 4]
     assert (JsonCodec(depth=4).number, MsgpackCodec(depth=4).number) == (0, 1)
 
 
@@ -466,6 +468,24 @@ def test_the_answer_to_an_insert_is_what_encoding_its_members_makes(codec, reque
     assert codec.decode(codec.inserted(request_id, message)) == codec.decode(
         codec.encode(inserted_members(request_id, message))
     )
+
+
+# --- traces -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("codec", [TRACED_JSON, TRACED_MSGPACK], ids=["json", "msgpack"])
+@given(message=messages, subscription_id=subscription_ids)
+def test_a_message_may_tell_its_trace(codec, message, subscription_id):
+    """Among its members; apart from that it is as ever, and so are those that tell none."""
+    head, member = codec.head(message.kind, subscription_id), MEMBERS[message.kind]
+    plain = codec.decode(head + codec.body(message))
+    told = codec.decode(head + codec.traced_body(message, "00-a-b-01"))
+
+    assert plain == pushed(message, subscription_id)
+    assert told == plain | {member: plain[member] | {"traceparent": "00-a-b-01"}}
+
+
+MEMBERS = {Kind.NOTIFICATION: "notification", Kind.COMMAND: "command"}
 
 
 # --- server-sent events -----------------------------------------------------------------------------------------------
