@@ -6,6 +6,8 @@ that is the hub's setting), ``OTEL_BSP_MAX_QUEUE_SIZE`` how many wait: more are 
 
 import asyncio
 import os
+import threading
+from contextlib import suppress
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -49,6 +51,14 @@ class Telemetry:
 
     async def stop(self) -> None:
         """Send the last spans, for a few seconds at most."""
-        loop = asyncio.get_running_loop()
-        stopping = loop.run_in_executor(None, self._provider.shutdown)
-        await asyncio.wait({stopping}, timeout=LAST_SPANS_S)
+        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+
+        def stop() -> None:
+            self._provider.shutdown()
+            with suppress(RuntimeError):  # The loop has ended: nobody waits any more.
+                loop.call_soon_threadsafe(stopped.set)
+
+        # Not one of the loop's own threads: the process would wait for its end, which may be many seconds.
+        threading.Thread(target=stop, name="last spans", daemon=True).start()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopped.wait(), LAST_SPANS_S)

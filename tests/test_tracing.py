@@ -1,7 +1,9 @@
 """Following messages for OpenTelemetry: which spans there are, whose children they are, and who pays for it."""
 
+import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +17,7 @@ from hub.starting import CannotStart
 from tests.gateway.inside import FailingStore, world
 from tests.rest import http
 from tests.rest.http import Client
-from tests.waiting import until
+from tests.waiting import WAIT_S, until
 from tests.websocket.conftest import StartHub, World, settings_for, start_hub
 
 __all__ = ["start_hub"]
@@ -211,6 +213,21 @@ async def test_no_span_has_what_a_message_says(start_traced):
     for span in await traced.spans(3):
         assert "swordfish" not in span.to_json()
         assert traced.at.secrets["admin"] not in span.to_json()
+
+
+@needs_packages
+async def test_a_shutdown_does_not_wait_for_whoever_takes_no_spans(start_traced, monkeypatch):
+    """For a few seconds, and that is all."""
+    import hub.telemetry
+
+    monkeypatch.setattr(hub.telemetry, "LAST_SPANS_S", 0.1)
+    traced = await start_traced()
+    goes_on = threading.Event()
+    monkeypatch.setattr(traced.exporter, "shutdown", lambda: goes_on.wait(WAIT_S))
+
+    await asyncio.wait_for(traced.at.hub.stop(), WAIT_S / 2)
+
+    goes_on.set()
 
 
 # --- which traces -----------------------------------------------------------------------------------------------------
