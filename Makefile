@@ -48,6 +48,7 @@ bench: setup  ## The benchmarks, alone on the machine; each prints JSON
 	$(BIN)/python -m benchmarks.devices
 	$(BIN)/python -m benchmarks.neighbours
 	$(BIN)/python -m benchmarks.polls
+	$(BIN)/python -m benchmarks.streams
 	$(BIN)/python -m benchmarks.rest
 	$(BIN)/python -m benchmarks.cluster
 

@@ -6,10 +6,12 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import structlog
+from starlette.types import ASGIApp
 
 from hub.banner import banner, show_secrets, socket_url
 from hub.bus import Bus
@@ -27,7 +29,7 @@ from hub.store.errors import CannotOpen, NoLane
 from hub.store.secrets import Secrets, load_peppers
 from hub.store.sqlite import SqliteStore
 from hub.web.addresses import Proxies
-from hub.web.edge import Edge
+from hub.web.edge import Edge, Kinds
 from hub.web.routes import make_app, make_figures
 from hub.web.server import Server
 from hub.web.writes import compiled
@@ -35,6 +37,9 @@ from hub.worker import Handed
 from protocol.entities import KeyPermission
 from protocol.errors import Conflict, StoreUnavailable
 from protocol.names import UserRole
+
+if TYPE_CHECKING:
+    from hub.telemetry import Telemetry
 
 log = structlog.get_logger("hub")
 
@@ -72,9 +77,11 @@ class Hub:
         self.settings = settings
         self.first_start: FirstStart | None = None
         self.store: Store = make_store(settings)
-        self.gateway = Gateway(self.store, make_bus(settings), policy=make_policy(settings))
         self._handed = handed
         self._show = show
+        self.tracing = make_tracing(settings, worker=self._number) if settings.tracing else None
+        make = Gateway if self.tracing is None else self.tracing.make_gateway
+        self.gateway = make(self.store, make_bus(settings), policy=make_policy(settings))
         self.edge = Edge(
             self.gateway,
             limits=make_limits(settings),
@@ -85,10 +92,15 @@ class Hub:
             deflate=settings.deflate,
             public_url=settings.public_url,
             send=compiled(),
+            kinds=Kinds() if self.tracing is None else self.tracing.kinds,
         )
         self._server: Server | None = None
         self._task: asyncio.Task[None] | None = None
         self._lock: IO[bytes] | None = None
+
+    @property
+    def _number(self) -> int:
+        return 1 if self._handed is None else self._handed.number
 
     @property
     def port(self) -> int:
@@ -158,11 +170,11 @@ class Hub:
             return await self.store.transact(lambda tx: prepare(tx, self.settings))
 
     def _make_server(self, aside: socket.socket | None) -> Server:
-        settings = self.settings
-        number = 1 if self._handed is None else self._handed.number
+        settings, number, rest = self.settings, self._number, make_rest(self.settings)
+        app = make_app(self.edge, metrics=settings.metrics, worker=number, rest=rest, around_rest=self._around_rest)
         try:
             return Server(
-                make_app(self.edge, metrics=settings.metrics, worker=number, rest=make_rest(settings)),
+                app,
                 self.edge,
                 aside=None if aside is None else (aside, make_figures(self.edge, worker=number)),
                 drain_s=settings.drain_s,
@@ -172,6 +184,9 @@ class Hub:
             )
         except OSError as exc:
             raise CannotStart(f"the TLS certificate or key cannot be read: {exc}") from exc
+
+    def _around_rest(self, api: ASGIApp) -> ASGIApp:
+        return api if self.tracing is None else self.tracing.follow_rest(api, self.gateway)
 
     async def run(self) -> None:
         """Wait until the hub has stopped."""
@@ -196,6 +211,8 @@ class Hub:
         finally:
             await self.store.close()
             self._unlock()
+            if self.tracing is not None:
+                await self.tracing.telemetry.stop()
 
     async def _fail_to_listen(self) -> None:
         assert self._task is not None, "it has just ended"
@@ -251,6 +268,33 @@ def make_bus(settings: Settings) -> Bus:
     from hub.bus.redis import RedisBus  # late: a hub that is alone needs none of it
 
     return RedisBus(settings.bus_url.text, prefix=settings.bus_prefix, buffer_bytes=settings.bus_buffer_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """What a hub is made of whose requests are followed."""
+
+    telemetry: "Telemetry"
+    make_gateway: Callable[..., Gateway]
+    kinds: Kinds
+    follow_rest: Callable[[ASGIApp, Any], ASGIApp]
+
+
+def make_tracing(settings: Settings, *, worker: int) -> Tracing:
+    """The parts that follow requests.
+
+    Raises:
+        CannotStart: OpenTelemetry is not installed.
+    """
+    try:
+        from hub.telemetry import Telemetry  # late: a hub that traces nothing needs none of it
+    except ImportError as exc:
+        raise CannotStart(f"HUB_TRACING needs OpenTelemetry: pip install 'device-hub[tracing]' ({exc})") from exc
+    from hub.gateway.tracing import TracedGateway
+    from hub.web.tracing import TRACED, follow_rest
+
+    telemetry = Telemetry(sample_ratio=settings.tracing_sample_ratio, worker=worker)
+    return Tracing(telemetry, partial(TracedGateway, tracer=telemetry.tracer), TRACED, follow_rest)
 
 
 # --- the first start --------------------------------------------------------------------------------------------------

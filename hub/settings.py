@@ -455,6 +455,15 @@ class Settings(BaseSettings):
         Literal["auto", "json", "console"], Field(description="auto: json unless the log goes to a terminal")
     ] = "auto"
     metrics: Annotated[bool, Field(description="answer GET /metrics")] = True
+    tracing: Annotated[
+        bool, Field(description="OpenTelemetry spans of inserts, by the OTEL_ variables; needs device-hub[tracing]")
+    ] = False
+    tracing_sample_ratio: Annotated[
+        float,
+        Field(
+            ge=0, le=1, description="share of traces that is followed, unless OTEL_TRACES_SAMPLER or the sender decides"
+        ),
+    ] = 0.01
     worker_metrics_port: Annotated[
         Annotated[int, Field(ge=1, le=64_000)] | None,
         Unsettable,

@@ -27,17 +27,17 @@ MAX_DEPTH = 32
 MAX_NODES = 16_384
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
 
-TEXT, BINARY = 1, 2
-"""WebSocket opcodes (RFC 6455, 5.2)."""
+UNFRAMED, TEXT, BINARY = 0, 1, 2
+"""WebSocket opcodes (RFC 6455, 5.2), and what stands for no WebSocket."""
 
 
 class Codec(Protocol):
     """One encoding of the wire. Stateless; every method is pure."""
 
     opcode: int
-    """The kind of WebSocket frame that carries it: ``TEXT`` or ``BINARY``."""
+    """The kind of WebSocket frame that carries it: ``TEXT`` or ``BINARY``; ``UNFRAMED``: none does."""
     number: int
-    """Its place in ``CODECS``. Several of one number differ in what they take in only."""
+    """Its place in ``ENCODINGS``. Several of one number differ in what they take in only."""
 
     def decode(self, payload: bytes) -> dict[str, Any]:
         """Read one message.
@@ -135,45 +135,45 @@ class JsonCodec:
     def body(self, message: Message) -> bytes:
         guid = orjson.dumps(message.device_guid)
         if isinstance(message, Notification):
-            return (
-                b'"deviceGuid":%b,"notification":{"id":%d,"notification":%b,"deviceGuid":%b,"timestamp":"%b",'
-                b'"parameters":%b}}'
-                % (
-                    guid,
-                    message.id,
-                    orjson.dumps(message.name),
-                    guid,
-                    format_ms(message.timestamp_ms).encode(),
-                    message.parameters,
-                )
-            )
-        return b'"deviceGuid":%b,"command":%b}' % (guid, self._command(message, guid))
+            return b'"deviceGuid":%b,"notification":%b}' % (guid, _notification_json(message, guid))
+        return b'"deviceGuid":%b,"command":%b}' % (guid, _command_json(message, guid))
 
     def update(self, command: Command, *, with_state: bool = False) -> bytes:
-        shown = self._command(command, orjson.dumps(command.device_guid))
+        shown = _command_json(command, orjson.dumps(command.device_guid))
         if with_state:
             shown = b'%b,"state":"%b"}' % (shown[:-1], command.state.word.encode())
         return b'{"action":"command/update","command":%b}' % shown
 
-    def _command(self, command: Command, guid: bytes) -> bytes:
-        return (
-            b'{"id":%d,"command":%b,"timestamp":"%b","userId":%b,"deviceGuid":%b,"parameters":%b,"lifetime":%b,'
-            b'"status":%b,"result":%b}'
-            % (
-                command.id,
-                orjson.dumps(command.name),
-                format_ms(command.timestamp_ms).encode(),
-                orjson.dumps(command.user_id),
-                guid,
-                command.parameters,
-                orjson.dumps(command.lifetime_s),
-                orjson.dumps(command.status),
-                command.result,
-            )
-        )
-
 
 _MEMBER = {Kind.NOTIFICATION: b"notification", Kind.COMMAND: b"command"}
+
+
+def _notification_json(message: Notification, guid: bytes) -> bytes:
+    return b'{"id":%d,"notification":%b,"deviceGuid":%b,"timestamp":"%b","parameters":%b}' % (
+        message.id,
+        orjson.dumps(message.name),
+        guid,
+        format_ms(message.timestamp_ms).encode(),
+        message.parameters,
+    )
+
+
+def _command_json(command: Command, guid: bytes) -> bytes:
+    return (
+        b'{"id":%d,"command":%b,"timestamp":"%b","userId":%b,"deviceGuid":%b,"parameters":%b,"lifetime":%b,'
+        b'"status":%b,"result":%b}'
+        % (
+            command.id,
+            orjson.dumps(command.name),
+            format_ms(command.timestamp_ms).encode(),
+            orjson.dumps(command.user_id),
+            guid,
+            command.parameters,
+            orjson.dumps(command.lifetime_s),
+            orjson.dumps(command.status),
+            command.result,
+        )
+    )
 
 
 def _refuse_long_integers(payload: bytes) -> None:
@@ -262,8 +262,7 @@ class MsgpackCodec:
         return _pack("action") + _pack(action.value) + _pack("subscriptionId") + _pack(subscription_id)
 
     def body(self, message: Message) -> bytes:
-        name = "notification" if isinstance(message, Notification) else "command"
-        return b"".join((_PACKED_GUID, _pack(message.device_guid), _pack(name), _pack(message_members(message))))
+        return _msgpack_body(message, message_members(message))
 
     def update(self, command: Command, *, with_state: bool = False) -> bytes:
         members = command_members(command) if with_state else message_members(command)
@@ -272,6 +271,11 @@ class MsgpackCodec:
 
 _pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 _PACKED_GUID = _pack("deviceGuid")
+
+
+def _msgpack_body(message: Message, members: Mapping[str, Any]) -> bytes:
+    name = "notification" if isinstance(message, Notification) else "command"
+    return b"".join((_PACKED_GUID, _pack(message.device_guid), _pack(name), _pack(members)))
 
 
 def _without_duplicates(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
@@ -291,6 +295,48 @@ def _refuse_infinite(value: Any) -> None:
                 stack.append(child)
             elif isinstance(child, float) and not math.isfinite(child):
                 raise MALFORMED.error()
+
+
+# --- server-sent events -----------------------------------------------------------------------------------------------
+
+
+_SUBSCRIBE = {Kind.NOTIFICATION: Action.NOTIFICATION_SUBSCRIBE, Kind.COMMAND: Action.COMMAND_SUBSCRIBE}
+
+
+class EventCodec(JsonCodec):
+    """Messages as server-sent events; written only, for nothing is ever read from an event stream.
+
+    An event of a message has its id, so that whoever connects again can name the last one that came, and JSON in one
+    line; it belongs to no subscription, so there is no head and everybody gets the same bytes. What else is said has an
+    event name of its own, that of the action on a WebSocket, and no id.
+    """
+
+    opcode = UNFRAMED
+    number = 2
+
+    def encode(self, members: Mapping[str, Any]) -> bytes:
+        rest = {name: value for name, value in members.items() if name != "action"}
+        again_s = members.get("reconnectAfter", members.get("retryAfter"))
+        retry = b"" if again_s is None else b"retry: %d\n" % round(again_s * 1000)
+        return b"event: %b\n%bdata: %b\n\n" % (members["action"].encode(), retry, orjson.dumps(rest))
+
+    def opening(self, kind: Kind, members: Mapping[str, Any], *, after: int | None, retry_ms: int) -> bytes:
+        """The first event: that the messages of a kind follow, and what is known of them.
+
+        Args:
+            after: the id that they follow, for whoever is cut off before the first of them; None: it begins at a time.
+            retry_ms: how soon to come back after whatever ends the stream.
+        """
+        place = b"" if after is None else b"id: %d\n" % after
+        return place + b"retry: %d\n" % retry_ms + self.encode({"action": _SUBSCRIBE[kind], **members})
+
+    def head(self, kind: Kind, subscription_id: str) -> bytes:
+        return b""
+
+    def body(self, message: Message) -> bytes:
+        guid = orjson.dumps(message.device_guid)
+        shown = _notification_json(message, guid) if isinstance(message, Notification) else _command_json(message, guid)
+        return b"id: %d\ndata: %b\n\n" % (message.id, shown)
 
 
 # --- what both share --------------------------------------------------------------------------------------------------
@@ -346,8 +392,35 @@ def load(value: Json) -> Any:
 
 JSON = JsonCodec()
 MSGPACK = MsgpackCodec()
+
+
+class TracedJsonCodec(JsonCodec):
+    """JSON for connections in extended mode while traces are followed: a message tells which one it belongs to."""
+
+    number = 3
+
+    def traced_body(self, message: Message, traceparent: str) -> bytes:
+        """A body with the trace among the message's members."""
+        return b'%b,"traceparent":"%b"}}' % (self.body(message)[:-2], traceparent.encode())
+
+
+class TracedMsgpackCodec(MsgpackCodec):
+    """The same in MessagePack."""
+
+    number = 4
+
+    def traced_body(self, message: Message, traceparent: str) -> bytes:
+        """A body with the trace among the message's members."""
+        return _msgpack_body(message, message_members(message) | {"traceparent": traceparent})
+
+
+EVENTS = EventCodec()
+TRACED_JSON = TracedJsonCodec()
+TRACED_MSGPACK = TracedMsgpackCodec()
 CODECS: tuple[Codec, ...] = (JSON, MSGPACK)
-"""What the hub speaks; a codec's number is its place here."""
+"""What the hub speaks on WebSockets."""
+ENCODINGS: tuple[Codec, ...] = (*CODECS, EVENTS, TRACED_JSON, TRACED_MSGPACK)
+"""All that subscribers may get; a codec's number is its place here."""
 
 # A message gains a few members and a level or two on its way to its subscribers: who receives must take more.
 RECEIVING_JSON = JsonCodec(depth=2 * MAX_DEPTH, nodes=2 * MAX_NODES)

@@ -344,6 +344,9 @@ TOO_MANY = Problem(429, "Too many requests: at most {value} {what}", "rate", "a 
 TOO_MANY_CONNECTIONS = Problem(
     503, "Too many connections: at most {value} {what}", "limit", "an address, a user or the process has too many"
 )
+TURNED_AWAY = Problem(
+    503, "{text}", "overload", "REST: an event stream while the hub takes no more connections, or not so fast"
+)
 INTERNAL = Problem(500, "Internal server error", "internal", "anything unexpected; the hub's log has more")
 OVERLOAD = Problem(503, "The hub is busy, try again", "overload", "a bounded queue of the hub is full")
 STORAGE = Problem(503, "Storage is not available, try again", "unavailable", "the database did not answer in time")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from protocol.errors import bad_parameter
 from protocol.forms import (
     ANYTHING,
     BOOLEAN,
@@ -27,9 +28,11 @@ from protocol.requests import (
     UNSET,
     InsertCommand,
     InsertNotification,
+    Subscribe,
     Unset,
     UpdateCommand,
     checked_idempotency_key,
+    to_integer,
     to_json,
     to_text,
 )
@@ -285,6 +288,86 @@ class PollMany(_PollForm):
 
     def to_notifications(self) -> PollMessages:
         return self.asked(Kind.NOTIFICATION, self.device_guids)
+
+
+# --- streaming --------------------------------------------------------------------------------------------------------
+
+
+def _to_position(value: Any, name: str) -> int | None:
+    """The id of a message; empty text is absent, as a page sends it that has got none yet."""
+    position = None if value == "" else to_integer(value, name)
+    if position is not None and position < 0:
+        raise bad_parameter(name)
+    return position
+
+
+POSITION = Type(_to_position, {"type": "integer", "format": "int64", "minimum": 0})
+
+
+@dataclass(slots=True)
+class StreamMessages:
+    """What an event stream carries.
+
+    Attributes:
+        device_guid: the one device that it is about, which has to be visible; None: those of ``subscribe``.
+        subscribe: what a socket would have asked.
+    """
+
+    kind: Kind
+    device_guid: str | None
+    subscribe: Subscribe
+
+
+@dataclass(slots=True, kw_only=True)
+class _StreamForm(Form):
+    """An event stream. Whoever connects again says the same as before, and the last id that came in a header: of
+    several places to begin at, that is the newest."""
+
+    timestamp: int | None = query(TIME_ASKED)
+    since: int | None = query(POSITION)
+    names: tuple[str, ...] | None = query(COMMA_LIST)
+    last_event_id: int | None = header(POSITION, "Last-Event-ID")
+
+    def asked(self, kind: Kind, guids: tuple[str, ...] | None, device_guid: str | None = None) -> StreamMessages:
+        resumes = self.last_event_id is not None
+        subscribe = Subscribe(
+            guids,
+            None if self.names is None else frozenset(self.names),
+            None if resumes else self.timestamp,
+            self.last_event_id if resumes else self.since,
+        )
+        if subscribe.timestamp_ms is not None and subscribe.since is not None:
+            subscribe.contradiction = "timestamp"
+        return StreamMessages(kind, device_guid, subscribe)
+
+
+@dataclass(slots=True, kw_only=True)
+class StreamOne(_StreamForm):
+    """An event stream of one device."""
+
+    guid: str = path(TEXT_ASKED)
+
+    def to_commands(self) -> StreamMessages:
+        return self.asked(Kind.COMMAND, (self.guid,), self.guid)
+
+    def to_notifications(self) -> StreamMessages:
+        return self.asked(Kind.NOTIFICATION, (self.guid,), self.guid)
+
+
+@dataclass(slots=True, kw_only=True)
+class StreamMany(_StreamForm):
+    """An event stream of some devices, or of all that the caller may see."""
+
+    device_guids: tuple[str, ...] | None = query(COMMA_LIST)
+
+    def to_commands(self) -> StreamMessages:
+        return self.asked(Kind.COMMAND, self.device_guids)
+
+    def to_notifications(self) -> StreamMessages:
+        return self.asked(Kind.NOTIFICATION, self.device_guids)
+
+
+# --- waiting for a result ---------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True, kw_only=True)

@@ -80,6 +80,10 @@ class Operation(StrEnum):
     GET_NOTIFICATION = "getNotification"
     POLL_NOTIFICATIONS = "pollNotifications"
     POLL_NOTIFICATIONS_OF_MANY = "pollNotificationsOfMany"
+    STREAM_COMMANDS = "streamCommands"
+    STREAM_COMMANDS_OF_MANY = "streamCommandsOfMany"
+    STREAM_NOTIFICATIONS = "streamNotifications"
+    STREAM_NOTIFICATIONS_OF_MANY = "streamNotificationsOfMany"
 
 
 CLOSING = "connection/closing"

@@ -151,8 +151,12 @@ class Wire:
         if receive_bytes is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         sock.setblocking(False)
-        async with asyncio.timeout(WAIT_S):
-            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+        except BaseException:
+            sock.close()
+            raise
         return cls(sock)
 
     @classmethod
@@ -232,6 +236,14 @@ class Wire:
         del self._buffer[: end + 4 + length]
         _, status, reason = first.split(" ", 2)
         return Response(int(status), reason, headers, body)
+
+    async def block(self) -> str:
+        """The next lines of an event stream, up to an empty one."""
+        while (end := self._buffer.find(b"\n\n")) < 0:
+            await self._fill(len(self._buffer) + 1)
+        block = self._buffer[:end].decode()
+        del self._buffer[: end + 2]
+        return block
 
     async def frame(self) -> Frame:
         """The next frame."""

@@ -1,8 +1,10 @@
 """Subscribing, with or without history, and ending it."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from hub.actions.caller import Caller
+from hub.actions.devices import require_device
 from hub.core.connection import Connection
 from hub.core.subscription import Subscription
 from hub.gateway import Gateway
@@ -10,6 +12,7 @@ from hub.gateway.calls import in_task
 from hub.gateway.replays import reach_of
 from hub.store import LogQuery
 from protocol.errors import DEVICES_NOT_FOUND, NAMES_EMPTY, bad_parameter, limit_reached
+from protocol.message_forms import StreamMessages
 from protocol.messages import lowest_id
 from protocol.names import SUBSCRIBE_ACTION, Kind
 from protocol.requests import Subscribe, Unsubscribe
@@ -31,6 +34,33 @@ async def subscribe_notifications(gateway: Gateway, caller: Caller, ask: Subscri
     if ask.device_guids is not None:
         ask.device_guids = await _visible(gateway, caller, Kind.NOTIFICATION, ask.device_guids)
     return await _subscribe(gateway, caller, Kind.NOTIFICATION, ask)
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """What an event stream is told before its messages.
+
+    Attributes:
+        after: the id that they come after; None: they begin at a time.
+        answer: the members of a subscription's answer in extended mode.
+    """
+
+    kind: Kind
+    after: int | None
+    answer: dict[str, Any]
+
+
+async def stream_messages(gateway: Gateway, caller: Caller, ask: StreamMessages) -> Streaming:
+    """Push messages from now on to a connection that is an event stream. Of several devices that are named, the visible
+    ones count; one that the path names must be visible."""
+    wanted = ask.subscribe
+    _check(gateway, caller, wanted)
+    if ask.device_guid is not None:
+        await require_device(gateway, caller, SUBSCRIBE_ACTION[ask.kind], ask.device_guid)
+    answer = await _subscribe(gateway, caller, ask.kind, wanted)
+    del answer["subscriptionId"]  # A stream is one.
+    begins_now = wanted.since is None and wanted.timestamp_ms is None
+    return Streaming(ask.kind, answer["position"] if begins_now else wanted.since, answer)
 
 
 def _check(gateway: Gateway, caller: Caller, ask: Subscribe) -> None:

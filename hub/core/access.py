@@ -443,6 +443,10 @@ RULES: dict[Action | Operation, Rule] = {
     Operation.GET_NOTIFICATION: Rule(_USERS, KeyAction.GET_DEVICE_NOTIFICATION),
     Operation.POLL_NOTIFICATIONS: Rule(_USERS, KeyAction.GET_DEVICE_NOTIFICATION),
     Operation.POLL_NOTIFICATIONS_OF_MANY: Rule(_USERS, KeyAction.GET_DEVICE_NOTIFICATION),
+    Operation.STREAM_COMMANDS: Rule(_ALL, KeyAction.GET_DEVICE_COMMAND),
+    Operation.STREAM_COMMANDS_OF_MANY: Rule(_USERS, KeyAction.GET_DEVICE_COMMAND),
+    Operation.STREAM_NOTIFICATIONS: Rule(_USERS, KeyAction.GET_DEVICE_NOTIFICATION),
+    Operation.STREAM_NOTIFICATIONS_OF_MANY: Rule(_USERS, KeyAction.GET_DEVICE_NOTIFICATION),
 }
 """The legal callers of every action, and of every operation that only REST has."""
 

@@ -48,8 +48,9 @@ class Audience:
         subscription.seat = -1
         last = self.subscriptions.pop()
         line = self.lines.pop()
-        head = self.heads[-size:]
-        del self.heads[-size:]
+        at = len(self.heads) - size
+        head = self.heads[at:]
+        del self.heads[at:]
         if last is not subscription:
             last.seat = seat
             self.subscriptions[seat] = last

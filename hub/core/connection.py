@@ -13,7 +13,7 @@ from hub.core.access import ANONYMOUS, Peer, Principal
 from hub.core.limits import Tally
 from hub.core.outbox import Outbox
 from hub.core.subscription import Subscription
-from protocol.codecs import TEXT, Codec
+from protocol.codecs import TEXT, UNFRAMED, Codec
 from protocol.entities import Device
 from protocol.errors import BAD_PARAMETER, UNKNOWN_ACTION, HubError
 from protocol.frames import header
@@ -261,7 +261,8 @@ class Connection:
         if not self.extended or self._farewell is None:
             return b""
         payload = self.codec.encode(self._farewell)
-        return header(self.codec.opcode, len(payload)) + payload
+        opcode = self.codec.opcode
+        return payload if opcode == UNFRAMED else header(opcode, len(payload)) + payload
 
 
 def _is_utf8(payload: bytes) -> bool:

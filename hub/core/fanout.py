@@ -25,7 +25,7 @@ from hub.core.audience import TOGETHER_FROM, Share
 from hub.core.index import Bucket, Index, Topic, drop_bucket, find_bucket
 from hub.core.recent import Recent
 from hub.core.subscription import Published, Subscription
-from protocol.codecs import CODECS
+from protocol.codecs import ENCODINGS, UNFRAMED
 from protocol.frames import header
 from protocol.messages import Command, Message
 from protocol.names import Kind, Overflow
@@ -433,6 +433,8 @@ class FanOut:
     def _deliver_plain(self, bucket: Bucket) -> None:
         turn = bucket.turn
         for subscriptions in bucket.plain:
+            if not subscriptions:
+                continue
             segments: Segments | None = None
             for subscription in subscriptions:
                 if segments is None:
@@ -514,7 +516,9 @@ class FanOut:
     def _segments(self, published: Sequence[Published], subscription: Subscription) -> Segments:
         """What ``head.join`` turns into frames: a header before each head, the message before after it."""
         codec, head_length = subscription.codec, len(subscription.head)
-        opcode = CODECS[codec].opcode
+        opcode = ENCODINGS[codec].opcode
+        if opcode == UNFRAMED:  # Without headers and heads everybody gets the very same bytes.
+            return [b"".join([one.body(codec) for one in published])]
         segments: Segments = []
         before = b""
         for one in published:

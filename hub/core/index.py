@@ -3,7 +3,7 @@
 from hub.core.access import Clause
 from hub.core.audience import Audience
 from hub.core.subscription import Published, Subscription
-from protocol.codecs import CODECS
+from protocol.codecs import ENCODINGS
 
 
 class Bucket:
@@ -15,8 +15,8 @@ class Bucket:
         self.index = index
         self.key = key
         self.name = name
-        self.audiences: list[Audience | None] = [None] * len(CODECS)
-        self.plain: tuple[dict[Subscription, None], ...] = tuple({} for _ in CODECS)
+        self.audiences: list[Audience | None] = [None] * len(ENCODINGS)
+        self.plain: tuple[dict[Subscription, None], ...] = tuple({} for _ in ENCODINGS)
         self.special: dict[Subscription, tuple[Clause, ...]] = {}
         self.turn: list[Published] = []
 

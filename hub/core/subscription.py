@@ -4,7 +4,7 @@ from collections.abc import Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hub.core.access import Clause, Clauses
-from protocol.codecs import CODECS
+from protocol.codecs import ENCODINGS
 from protocol.frames import header
 from protocol.messages import Message
 from protocol.names import Kind, Overflow
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hub.core.index import Bucket
 
 
-_NO_BODIES: tuple[bytes | None, ...] = (None,) * len(CODECS)
+_NO_BODIES: tuple[bytes | None, ...] = (None,) * len(ENCODINGS)
 
 
 class Published:
@@ -36,7 +36,7 @@ class Published:
         """The body for the codec of this number, encoded once."""
         body = self._bodies[codec]
         if body is None:
-            body = self._bodies[codec] = CODECS[codec].body(self.message)
+            body = self._bodies[codec] = ENCODINGS[codec].body(self.message)
         return body
 
     def size(self) -> int:
@@ -230,7 +230,7 @@ class Subscription:
             now_ms: commands that have expired by then are left out; None: lifetimes do not count.
             cancelled: ids of commands that are left out as well.
         """
-        codec = CODECS[self.codec]
+        codec = ENCODINGS[self.codec]
         while self._backlog and room > 0:
             published = self._backlog.pop(next(iter(self._backlog)))
             self._backlog_size -= published.size()

@@ -1,8 +1,21 @@
 """Every route of the REST API."""
 
-from hub.rest import access, classes, configuration, devices, info, keys, messages, networks, polls, sessions, users
+from hub.rest import (
+    access,
+    classes,
+    configuration,
+    devices,
+    info,
+    keys,
+    messages,
+    networks,
+    polls,
+    sessions,
+    streams,
+    users,
+)
 from hub.rest.route import Route
 
-_PARTS = (info, sessions, configuration, users, keys, networks, devices, classes, messages, polls, access)
+_PARTS = (info, sessions, configuration, users, keys, networks, devices, classes, messages, polls, streams, access)
 
 ROUTES: tuple[Route, ...] = tuple(route for part in _PARTS for route in part.ROUTES)

@@ -27,6 +27,7 @@ from hub.rest.options import RestOptions
 from hub.rest.replies import Reply, in_json_calmly, refused
 from hub.rest.route import Media, Route
 from hub.rest.routes import Found, Routes
+from hub.rest.streams import OpenStream, begin_stream, head
 from protocol.codecs import Codec
 from protocol.errors import (
     BAD_PARAMETER,
@@ -70,6 +71,7 @@ class Asked:
     query: dict[str, str]
     peer: Peer
     base_url: str
+    scope: Scope
     route: Route | None = None
     ask: Any = None
     is_bare: bool = False
@@ -86,6 +88,7 @@ class Rest:
     Args:
         codec: reads JSON bodies, with the bounds of depth and number that sockets have.
         find_source: who is behind a proxy.
+        open_stream: what an event stream is written to.
     """
 
     def __init__(
@@ -95,11 +98,13 @@ class Rest:
         *,
         codec: Codec,
         find_source: FindSource,
+        open_stream: OpenStream,
         options: RestOptions = RestOptions(),
     ) -> None:
         self._gateway = gateway
         self._codec = codec
         self._find_source = find_source
+        self._open_stream = open_stream
         self._options = options
         self._pace = Pace(options.requests_per_s, options.request_burst)
         self.routes = Routes([*routes, self._document_route()])
@@ -137,6 +142,8 @@ class Rest:
         reply = await self._answer(asked, receive)
         self.answered[reply.status] += 1
         head = scope["method"] == "HEAD"
+        if reply.is_endless and asked.method != "HEAD":
+            return  # It is under way, and the connection is no longer ours.
         if asked.method == "HEAD" and not head:
             # Asked for by a POST, whose answer has as many bytes as its length says.
             reply.body = b""
@@ -163,6 +170,7 @@ class Rest:
             dict(reversed(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))),
             Peer(source.address, headers.get("origin")),
             base + context,
+            scope,
         )
 
     async def _answer(self, asked: Asked, receive: Receive) -> Reply:
@@ -197,8 +205,20 @@ class Rest:
             principal, peer=asked.peer, base_url=asked.base_url, epoch=epoch, gone=gone, by_header=asked.extended
         )
         asked.ask = form if route.ask is None else route.ask(form)
+        if route.streams:
+            return await self._stream(asked, route, caller)
         result = await route.perform(self._gateway, caller, asked.ask)
         return await _shaped(route, result, extended=asked.extended)
+
+    async def _stream(self, asked: Asked, route: Route, caller: Caller) -> Reply:
+        if asked.method != "HEAD":
+            opened = self._open_stream(asked.scope, caller)
+            headers = head().raw_headers(with_credentials=self._options.as_devicehive)
+            await begin_stream(opened, caller, partial(self._perform, route, asked), headers)
+        return head()
+
+    async def _perform(self, route: Route, asked: Asked, caller: Caller) -> Any:
+        return await route.perform(self._gateway, caller, asked.ask)
 
     async def _authenticate(self, asked: Asked) -> Principal:
         """Whoever is wrong about who it is counts as nobody from its address."""

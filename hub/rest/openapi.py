@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hub.core.access import RULES
+from hub.rest.replies import EVENT_STREAM
 from hub.rest.route import Media, Route
 from protocol.errors import (
     BAD_PARAMETER,
@@ -46,6 +47,12 @@ SECURITY: Document = {
 }
 
 _ALWAYS = (BAD_PARAMETER, NOT_AUTHENTICATED, TOO_MANY, INTERNAL, STORAGE)
+EVENTS_TOLD = (
+    "Events without end. Each message is one, with its id and, as data, the JSON that is described as `x-data`. The "
+    "first event says where the stream begins (`position`, and when it resumes `recovered`, `missed`), and a last one, "
+    "`connection/closing`, why it ends. A line that begins with a colon says that the hub is there. To go on, ask "
+    "again with the last id in `Last-Event-ID`."
+)
 _ABOUT = (
     "The REST API of DeviceHive 2.0. REST and WebSockets carry out the same actions with the same rights. Times are "
     "UTC, `yyyy-MM-ddTHH:mm:ss.SSS`, without a zone. Absent values are written as null; in a body, what is absent "
@@ -102,7 +109,7 @@ def _tag(path: str) -> str:
     if path == "/openapi.json":
         return "info"
     named = [segment for segment in path.strip("/").split("/") if not segment.startswith("{")]
-    about = [segment for segment in named if segment not in ("poll", "current", "set")]
+    about = [segment for segment in named if segment not in ("poll", "stream", "current", "set")]
     return " ".join(about[:2]) if about[0] in ("device", "user") else about[0]
 
 
@@ -182,6 +189,11 @@ def _success(route: Route) -> Document:
         return {"description": "The bare text", "content": {"text/plain": {"schema": {"type": "string"}}}}
     if route.answer is None:
         return {"description": "Done"}
+    if route.streams:
+        return {
+            "description": EVENTS_TOLD,
+            "content": {EVENT_STREAM: {"schema": {"type": "string"}, "x-data": route.answer}},
+        }
     return {"description": "Done", "content": {"application/json": {"schema": route.answer}}}
 
 

@@ -12,20 +12,27 @@ from protocol.views import Many
 
 METHODS = "OPTIONS, GET, POST, PUT, DELETE, HEAD"
 ALLOWED_HEADERS = (
-    "Origin, Authorization, Accept, Content-Type, Auth-DeviceID, Auth-DeviceKey, Hub-Version, Idempotency-Key"
+    "Origin, Authorization, Accept, Content-Type, Auth-DeviceID, Auth-DeviceKey, Hub-Version, Idempotency-Key, "
+    "Last-Event-ID"
 )
 
 JSON_TYPE = "application/json"
+EVENT_STREAM = "text/event-stream"
 
 
 @dataclass(slots=True)
 class Reply:
-    """An answer on its way out."""
+    """An answer on its way out.
+
+    Attributes:
+        is_endless: the body follows by itself, until the connection ends.
+    """
 
     status: int
     body: bytes = b""
     media: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    is_endless: bool = False
 
     def raw_headers(self, *, with_credentials: bool) -> list[tuple[bytes, bytes]]:
         """The headers as ASGI takes them, with those that every answer has."""
@@ -42,7 +49,9 @@ class Reply:
             headers["access-control-allow-credentials"] = "true"
         if self.media is not None:
             headers["content-type"] = self.media
-        if self.status != 204:
+        if self.is_endless:
+            headers["connection"] = "close"
+        elif self.status != 204:
             headers["content-length"] = str(len(self.body))
         return [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
 

@@ -46,6 +46,7 @@ class Route:
         media: what the request's body is; TEXT takes any type.
         answers_text: the answer is the bare text of the result.
         is_message: its body is a message, and has a message's limit of size.
+        streams: it is answered with an event stream; the action is called with the stream's connection.
         only_devicehive: it exists under ``HUB_COMPAT=devicehive`` only; otherwise 405.
     """
 
@@ -69,6 +70,7 @@ class Route:
     media: Media = Media.JSON
     answers_text: bool = False
     is_message: bool = False
+    streams: bool = False
     only_devicehive: bool = False
 
     @property

@@ -10,15 +10,17 @@ from typing import Protocol
 
 import structlog
 
-from hub.core.connection import ConnectionLimits
+from hub.core.connection import Connection, ConnectionLimits
 from hub.core.limits import heaviest
 from hub.core.rates import Intake, Pace
 from hub.gateway import Gateway
 from hub.logs import LogLimit
 from hub.web.addresses import Proxies, Source
+from hub.web.conversation import Conversation
 from hub.web.wheel import Wheel
 from hub.web.writes import Send, Writes
 from protocol.codecs import Codec, JsonCodec, MsgpackCodec
+from protocol.names import Subprotocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,19 @@ class EdgeLimits:
         """How many TCP connections there may be: those of WebSockets, and a tenth more for handshakes and HTTP."""
         return self.connections + max(64, self.connections // 10)
 
+    def too_slow(self, waited_s: float, stuck_s: float) -> tuple[str, str, float] | None:
+        """Whether a peer's bytes have waited for too long: in words, the limit's name and its value.
+
+        Args:
+            waited_s: how long the oldest of them has waited.
+            stuck_s: for how long none has moved.
+        """
+        if stuck_s >= self.write_wait_s:
+            return f"no progress for {self.write_wait_s:g} s", "write-wait-s", self.write_wait_s
+        if waited_s >= self.outbox_wait_s:
+            return f"bytes wait {self.outbox_wait_s:g} s at most", "outbox-wait-s", self.outbox_wait_s
+        return None
+
     def step_s(self) -> float:
         """How fine the timer wheel has to be: a second, or a fifth of the shortest time there is to keep."""
         times = (
@@ -82,11 +97,22 @@ class EdgeLimits:
         return max(0.02, min(1.0, *(seconds / 5 for seconds in times if seconds)))
 
 
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """What the parts of a socket are made of: chosen once, for what tracing adds nobody else shall pay for."""
+
+    connection: type[Connection] = Connection
+    conversation: type[Conversation] = Conversation
+    extended_json: type[JsonCodec] = JsonCodec
+    extended_msgpack: type[MsgpackCodec] = MsgpackCodec
+
+
 @dataclass(slots=True)
 class Counters:
     """What happened at the edge since the start."""
 
     accepted: int = 0
+    streams: int = 0
     refused: Counter[int] = field(default_factory=Counter)
     received: int = 0
     written_bytes: int = 0
@@ -137,6 +163,7 @@ class Edge:
 
     Args:
         context_paths: the prefixes of ``/websocket/…``.
+        kinds: what the parts of sockets are made of.
         public_url: scheme and host that peers are told; None: those that they asked for.
         send: makes the writes of a turn in one call, see :mod:`hub.web.writes`.
         allowed_origins: origins besides the own host from which a browser's stored Basic credentials count.
@@ -154,8 +181,10 @@ class Edge:
         deflate: bool = False,
         public_url: str | None = None,
         send: Send | None = None,
+        kinds: Kinds = Kinds(),
     ) -> None:
         self.gateway = gateway
+        self.kinds = kinds
         self.limits = limits
         self.connection_limits = connection_limits
         self.context_paths = tuple(context_paths)
@@ -164,7 +193,11 @@ class Edge:
         self.deflate = deflate
         self.public_url = public_url.rstrip("/") if public_url else None
         self.json: Codec = JsonCodec(depth=limits.json_depth, nodes=limits.json_nodes)
-        self.msgpack: Codec = MsgpackCodec(depth=limits.json_depth, nodes=limits.json_nodes)
+        bounds = {"depth": limits.json_depth, "nodes": limits.json_nodes}
+        self._extended: dict[str, Codec] = {
+            Subprotocol.JSON: kinds.extended_json(**bounds),
+            Subprotocol.MSGPACK: kinds.extended_msgpack(**bounds),
+        }
         self.wheel = Wheel(step_s=limits.step_s())
         self.counters = Counters()
         self.tally = gateway.tally
@@ -187,6 +220,8 @@ class Edge:
         self.started_s = time.monotonic()
         self.sockets: set[Ending] = set()
         """Every socket that has a transport: also in its handshake, also after its goodbye."""
+        self.streams = 0
+        """How many of them are event streams."""
         self.stalled: dict[OpenSocket, None] = {}
         """Sockets that were written to since the last step, and those whose peers were behind with reading then."""
         self.throttled: dict[OpenSocket, None] = {}
@@ -198,6 +233,10 @@ class Edge:
         self.behind = 0
         """How many peers were behind with reading at the last step."""
         self.wheel.sweep(self)
+
+    def codec(self, subprotocol: str | None) -> Codec:
+        """What a socket speaks that has offered this; None: it has not asked for extended mode."""
+        return self.json if subprotocol is None else self._extended[subprotocol]
 
     @property
     def silence_s(self) -> float | None:

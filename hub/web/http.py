@@ -13,6 +13,7 @@ from uvicorn.server import ServerState
 
 from hub.gateway.admission import retry_after_s
 from hub.web.edge import Edge
+from hub.web.streams import TRANSPORT
 from hub.web.upgrade import Upgrade
 
 
@@ -129,6 +130,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._check_size(len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers))
         if self.transport.is_closing():
             return
+        # The transport, not this protocol: that would know itself for as long as the scope lives.
+        self.scope["extensions"] = {TRANSPORT: self.transport}  # type: ignore[dict-item] # only our own reads it
         super().on_headers_complete()
 
     def _check_size(self, head_bytes: int) -> None:
@@ -158,6 +161,28 @@ class HttpProtocol(HttpToolsProtocol):
         )
         self.transport.close()
 
+    def hand_over(self) -> bool:
+        """Leave the transport to an event stream, for whose request nobody has answered anything yet.
+
+        Returns:
+            False: it has ended, and there is nothing to leave.
+        """
+        if self.parser is None or self.transport.is_closing():
+            return False
+        self.cycle.disconnected = True  # To uvicorn it is as if the peer had gone.
+        self._unset_keepalive_if_required()
+        self.flow.resume_reading()
+        self._let_go()
+        self.scope = self.cycle = None  # type: ignore[assignment] # they know this protocol, and it them
+        return True
+
+    def _let_go(self) -> None:
+        """Somebody else has the transport."""
+        self.connections.discard(self)
+        # The parser and this protocol know each other: left so, each WebSocket would keep both until a collection.
+        self._deadline.of = None
+        self.parser = None  # type: ignore[assignment] # as uvicorn does when a connection is lost
+
     def _upgrade(self, rest: bytes) -> None:
         """Hand the transport over to a WebSocket."""
         if self.transport.is_closing():
@@ -168,10 +193,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         lines = [b"%b %b HTTP/1.1" % (self.parser.get_method(), self.url)]
         lines += [b"%b: %b" % header for header in self.headers]
-        self.connections.discard(self)
         upgrade = Upgrade(self._edge, self.transport)
         self.transport.set_protocol(upgrade)
-        # The parser and this protocol know each other: left so, each WebSocket would keep both until a collection.
-        self._deadline.of = None
-        self.parser = None  # type: ignore[assignment] # as uvicorn does when a connection is lost
+        self._let_go()
         upgrade.open(b"\r\n".join(lines) + b"\r\n\r\n", rest)

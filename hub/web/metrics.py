@@ -77,7 +77,8 @@ class HubCollector(Collector):
     def _gauges(self) -> Iterator[Metric]:
         gateway = self._edge.gateway
         values = {
-            "hub_connections": ("Open WebSocket connections", len(gateway)),
+            "hub_connections": ("Open connections: WebSockets and event streams", len(gateway)),
+            "hub_streams": ("Open event streams", self._edge.streams),
             "hub_connections_limit": ("Most connections this process takes", self._edge.limits.connections),
             "hub_connections_stale": ("Connections whose rights are being read anew", gateway.rights.stale),
             "hub_sockets_stalled": ("Sockets whose peers are behind with reading", self._edge.behind),
@@ -101,6 +102,7 @@ class HubCollector(Collector):
         edge, gateway = self._edge, self._edge.gateway
         values = {
             "hub_connections_accepted": ("Handshakes that succeeded", edge.counters.accepted),
+            "hub_streams_opened": ("Event streams that have begun", edge.counters.streams),
             "hub_messages_received": ("Messages that peers sent", edge.counters.received),
             "hub_deliveries": ("Messages x subscriptions pushed", gateway.fan_out.deliveries),
             "hub_socket_writes": ("Writes to sockets", edge.counters.writes),

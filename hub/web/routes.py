@@ -1,5 +1,7 @@
 """The HTTP side: is it alive, is it ready, how is it doing."""
 
+from collections.abc import Callable
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -14,18 +16,27 @@ from hub.web.edge import Edge
 from hub.web.metrics import CONTENT_TYPE, registry, render
 from hub.web.pages import documentation
 from hub.web.slowest import MOST, asked_count, is_from_here, slowest
+from hub.web.streams import Streams
 from protocol.version import __version__
 
 STALE_S = 5.0
 """The database was last heard of this long ago at most, or the worker is not ready."""
 
 
-def make_app(edge: Edge, *, metrics: bool, worker: int = 1, rest: RestOptions = RestOptions()) -> ASGIApp:
+def make_app(
+    edge: Edge,
+    *,
+    metrics: bool,
+    worker: int = 1,
+    rest: RestOptions = RestOptions(),
+    around_rest: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+) -> ASGIApp:
     """The application behind every request that is no WebSocket.
 
     Args:
         worker: the number of this one among the hub's workers.
         rest: how the REST API behaves.
+        around_rest: what else is done with its requests.
     """
 
     async def index(request: Request) -> Response:
@@ -41,10 +52,15 @@ def make_app(edge: Edge, *, metrics: bool, worker: int = 1, rest: RestOptions = 
     if metrics:
         routes += _figures(edge, worker=worker, is_private=False)
     others = Starlette(routes=routes, exception_handlers={HTTPException: _error})
-    api = Rest(edge.gateway, ROUTES, codec=edge.json, find_source=edge.find_source, options=rest)
+    streams = Streams(edge)
+    api = Rest(
+        edge.gateway, ROUTES, codec=edge.json, find_source=edge.find_source, open_stream=streams.opened, options=rest
+    )
+
+    asked = around_rest(api)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        chosen = others if api.context_of(scope["path"]) is None else api
+        chosen = others if api.context_of(scope["path"]) is None else asked
         await chosen(scope, receive, send)
 
     return app

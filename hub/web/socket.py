@@ -87,7 +87,7 @@ class Socket(asyncio.Protocol):
         self.connection = connection
         if edge.writes is not None:
             connection.line = edge.writes.line(self)
-        self._conversation: Conversation | LastAnswer | None = Conversation(
+        self._conversation: Conversation | LastAnswer | None = edge.kinds.conversation(
             edge.gateway,
             connection,
             in_flight=edge.limits.in_flight_requests,
@@ -446,13 +446,10 @@ class Socket(asyncio.Protocol):
         if self._backlog is None:
             self._backlog = Backlog()
         waited_s, stuck_s = self._backlog.look(now_s, written=self.connection.outbox.written, unsent=unsent)
-        limits = self._edge.limits
         if self._closing_s is not None:
             return True  # Its time runs already.
-        if stuck_s >= limits.write_wait_s:
-            self._too_slow(f"no progress for {limits.write_wait_s:g} s", "write-wait-s", limits.write_wait_s)
-        elif waited_s >= limits.outbox_wait_s:
-            self._too_slow(f"bytes wait {limits.outbox_wait_s:g} s at most", "outbox-wait-s", limits.outbox_wait_s)
+        if (reason := self._edge.limits.too_slow(waited_s, stuck_s)) is not None:
+            self._too_slow(*reason)
         return True
 
     def _too_slow(self, what: str, name: str, value: float, **members: Any) -> None:

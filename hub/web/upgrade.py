@@ -7,7 +7,6 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from hub.core.access import Address, Principal
-from hub.core.connection import Connection
 from hub.gateway.admission import retry_after_s
 from hub.gateway.calls import Call
 from hub.web.edge import Edge
@@ -134,7 +133,7 @@ class Upgrade(asyncio.Protocol):
         self._transport.write(b"".join(protocol.data_to_send()))
         self._protocol = self._arrived = None  # The socket departs in our place.
         edge.sockets.discard(self)
-        connection = Connection(
+        connection = edge.kinds.connection(
             endpoint=opening.endpoint,
             codec=opening.codec,
             extended=opening.extended,

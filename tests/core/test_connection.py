@@ -12,7 +12,7 @@ from hub.core.fanout import FanOut
 from hub.core.limits import Tally
 from protocol.client_events import Answered, CommandUpdated, Received, Refused, Subscribed
 from protocol.client_events import Subscription as Interest
-from protocol.codecs import CODECS, JSON, MSGPACK, Codec
+from protocol.codecs import CODECS, EVENTS, JSON, MSGPACK, Codec
 from protocol.errors import INTERNAL, NOT_PERMITTED, STORAGE, limit_reached
 from protocol.names import Action, CloseCode, Endpoint, Kind, Subprotocol
 from protocol.requests import InsertNotification, ServerInfo
@@ -398,6 +398,18 @@ def test_a_close_is_announced_in_extended_mode(extended, announced):
     here.close(CloseCode.RESTART, "shutting down", reconnectAfter=3)
 
     assert [JSON.decode(payload) for _, payload in unframed(here.farewell())] == announced
+
+
+def test_an_event_stream_says_farewell_in_an_event():
+    """Without a frame, as everything there."""
+    here = connection(EVENTS, extended=True)
+
+    here.close(CloseCode.RESTART, "the hub restarts", reconnectAfter=1.5)
+
+    assert here.farewell() == (
+        b"event: connection/closing\nretry: 1500\n"
+        b'data: {"code":1012,"reason":"the hub restarts","reconnectAfter":1.5}\n\n'
+    )
 
 
 def test_an_open_connection_says_no_farewell():

@@ -5,7 +5,7 @@ import pytest
 from hub.core.access import Clause
 from hub.core.fanout import FanOut
 from hub.core.index import Index, find_bucket
-from protocol.codecs import CODECS, JSON, MSGPACK
+from protocol.codecs import CODECS, EVENTS, JSON, MSGPACK
 from protocol.names import Kind, Overflow
 from tests.builders import command, notification
 from tests.helpers import (
@@ -66,6 +66,38 @@ def test_a_message_is_encoded_once_per_codec():
 
     assert one.body(0) is one.body(0)
     assert [one.body(number) for number in (0, 1)] == [codec.body(one.message) for codec in CODECS]
+
+
+def test_event_streams_share_their_bytes():
+    """What a turn brings is one piece of memory for all of them, without frames and heads."""
+    fan_out, streams = FanOut(), [connection(EVENTS) for _ in range(3)]
+    for stream in streams:
+        subscribed(fan_out, stream)
+    told = [notification(), notification()]
+
+    publish(fan_out, *told)
+    fan_out.take_ready()
+
+    first, *others = [stream.outbox.take(0) for stream in streams]
+    assert first == b"".join(map(EVENTS.body, told))
+    assert all(other is first for other in others)
+
+
+def test_event_streams_are_written_to_together():
+    """They have heads of no length, and leave like everybody else."""
+    fan_out, streams = FanOut(together_from=2), [connection(EVENTS) for _ in range(3)]
+    for line, stream in enumerate(streams):
+        stream.line = line
+    ours = [subscribed(fan_out, stream) for stream in streams]
+    fan_out.unsubscribe(ours[0])
+    one = notification()
+
+    publish(fan_out, one)
+    (share,) = fan_out.take_shares()
+
+    assert share.seats == 2
+    assert [share.payload(seat) for seat in range(2)] == [EVENTS.body(one)] * 2
+    assert sorted(share.audience.lines) == [1, 2]
 
 
 def test_two_subscriptions_of_a_connection_get_a_frame_each():

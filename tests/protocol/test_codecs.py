@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from protocol.codecs import (
     BINARY,
     CODECS,
+    ENCODINGS,
+    EVENTS,
     INTEGER_MAX,
     INTEGER_MIN,
     JSON,
@@ -20,6 +22,8 @@ from protocol.codecs import (
     MAX_NODES,
     MSGPACK,
     TEXT,
+    TRACED_JSON,
+    TRACED_MSGPACK,
     JsonCodec,
     MsgpackCodec,
     command_members,
@@ -464,6 +468,7 @@ def test_encoded_json_is_compact_and_plain():
 def test_a_codec_s_number_is_its_place():
     """Whatever it takes in: subscriptions share what was encoded for a number."""
     assert [codec.number for codec in CODECS] == [0, 1]
+    assert [encoding.number for encoding in ENCODINGS] == [0, 1, 2, 3, 4]
     assert (JsonCodec(depth=4).number, MsgpackCodec(depth=4).number) == (0, 1)
 
 
@@ -474,3 +479,71 @@ def test_the_answer_to_an_insert_is_what_encoding_its_members_makes(codec, reque
     assert codec.decode(codec.inserted(request_id, message)) == codec.decode(
         codec.encode(inserted_members(request_id, message))
     )
+
+
+# --- traces -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("codec", [TRACED_JSON, TRACED_MSGPACK], ids=["json", "msgpack"])
+@given(message=messages, subscription_id=subscription_ids)
+def test_a_message_may_tell_its_trace(codec, message, subscription_id):
+    """Among its members; apart from that it is as ever, and so are those that tell none."""
+    head, member = codec.head(message.kind, subscription_id), MEMBERS[message.kind]
+    plain = codec.decode(head + codec.body(message))
+    told = codec.decode(head + codec.traced_body(message, "00-a-b-01"))
+
+    assert plain == pushed(message, subscription_id)
+    assert told == plain | {member: plain[member] | {"traceparent": "00-a-b-01"}}
+
+
+MEMBERS = {Kind.NOTIFICATION: "notification", Kind.COMMAND: "command"}
+
+
+# --- server-sent events -----------------------------------------------------------------------------------------------
+
+
+def fields(event: bytes) -> dict[str, str]:
+    """One event, taken apart as a browser does it: lines that end with LF, CR or both."""
+    assert event.endswith(b"\n\n")
+    lines = event.decode().removesuffix("\n\n").splitlines() if b"\r" in event else event.decode()[:-2].split("\n")
+    return dict(line.split(": ", 1) for line in lines)
+
+
+@given(message=messages)
+def test_an_event_is_a_message_with_its_id(message):
+    """In one line whatever is in it, with the members that every read shows."""
+    event = fields(EVENTS.body(message))
+
+    assert event.keys() == {"id", "data"}
+    assert int(event["id"]) == message.id
+    assert orjson.loads(event["data"]) == message_members(message)
+
+
+@given(message=messages, subscription_id=subscription_ids)
+def test_an_event_belongs_to_no_subscription(message, subscription_id):
+    """So everybody gets the same bytes."""
+    assert EVENTS.head(message.kind, subscription_id) == b""
+
+
+@pytest.mark.parametrize("after", [None, 7])
+def test_the_first_event_says_where_a_stream_begins(after):
+    """With the id to come back to, where there is one, and how soon."""
+    event = fields(EVENTS.opening(Kind.COMMAND, {"position": 9}, after=after, retry_ms=1_500))
+
+    assert event == {
+        **({} if after is None else {"id": str(after)}),
+        "retry": "1500",
+        "event": "command/subscribe",
+        "data": '{"position":9}',
+    }
+
+
+@pytest.mark.parametrize(
+    ("told", "retry"), [({}, {}), ({"retryAfter": 7}, {"retry": "7000"}), ({"reconnectAfter": 1.25}, {"retry": "1250"})]
+)
+def test_an_event_that_is_no_message_has_the_name_of_its_action(told, retry):
+    """And no id; a time to come back is one that a browser understands."""
+    event = fields(EVENTS.encode({"action": "connection/closing", "code": 1012, **told}))
+
+    assert orjson.loads(event.pop("data")) == {"code": 1012, **told}
+    assert event == {"event": "connection/closing", **retry}

@@ -141,6 +141,7 @@ WIRE = [
     (errors.BAD_WAIT, {"most": 60}, 400, "waitTimeout must be from 0 to 60 seconds"),
     (errors.NOTIFICATION_NOT_FOUND, {"id": 5}, 404, "Notification with id = 5 not found"),
     (errors.FOREIGN_ORIGIN, {}, 403, "Origin not allowed"),
+    (errors.TURNED_AWAY, {"text": "The hub restarts"}, 503, "The hub restarts"),
     (errors.INTERNAL, {}, 500, "Internal server error"),
     (errors.OVERLOAD, {}, 503, "The hub is busy, try again"),
     (errors.STORAGE, {}, 503, "Storage is not available, try again"),

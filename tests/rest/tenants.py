@@ -344,5 +344,13 @@ def _deletes(who: Who) -> Iterator[Attempt]:
     yield Attempt("logout", "DELETE", "/auth/accesskey", None, 204, True)
 
 
-UNTRIED = {"setConfiguration", "login"}
+STREAMS = {
+    "streamCommands",
+    "streamCommandsOfMany",
+    "streamNotifications",
+    "streamNotificationsOfMany",
+}
+"""They have no end: they are read event by event."""
+
+UNTRIED = {"setConfiguration", "login", *STREAMS}
 """One is not there by default; the other is how somebody becomes somebody."""

@@ -60,6 +60,8 @@ DELETE  /device/class/{}/equipment/{}        deleteEquipment          ADMIN Mana
 GET     /device/{}/command                   listCommands             ADMIN CLIENT DEVICE GetDeviceCommand
 GET     /device/{}/command/{}                getCommand               ADMIN CLIENT DEVICE GetDeviceCommand
 GET     /device/{}/command/poll              pollCommands             ADMIN CLIENT DEVICE GetDeviceCommand
+GET     /device/{}/command/stream            streamCommands           ADMIN CLIENT DEVICE GetDeviceCommand
+GET     /device/command/stream               streamCommandsOfMany     ADMIN CLIENT GetDeviceCommand
 GET     /device/command/poll                 pollCommandsOfMany       ADMIN CLIENT GetDeviceCommand
 GET     /device/{}/command/{}/poll           waitForCommand           ADMIN CLIENT GetDeviceCommand
 POST    /device/{}/command                   command/insert           ADMIN CLIENT CreateDeviceCommand
@@ -68,6 +70,8 @@ GET     /device/{}/notification              listNotifications        ADMIN CLIE
 GET     /device/{}/notification/{}           getNotification          ADMIN CLIENT GetDeviceNotification
 GET     /device/{}/notification/poll         pollNotifications        ADMIN CLIENT GetDeviceNotification
 GET     /device/notification/poll            pollNotificationsOfMany  ADMIN CLIENT GetDeviceNotification
+GET     /device/{}/notification/stream       streamNotifications      ADMIN CLIENT GetDeviceNotification
+GET     /device/notification/stream          streamNotificationsOfMany ADMIN CLIENT GetDeviceNotification
 POST    /device/{}/notification              notification/insert      ADMIN CLIENT DEVICE CreateDeviceNotification
 GET     /access/explain                      access/explain           ALL
 """

@@ -2,6 +2,7 @@
 who may not."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.edge_client import Response
 from tests.rest import http
 from tests.rest.conftest import Site
 from tests.rest.http import NOBODY, NOTHING, Client
+from tests.rest.streaming import Events, stream
 from tests.rest.tenants import MARKS, ROWS_OF, UNTRIED, Attempt, Messages, attempts, may_call, reads, site_world
 from tests.waiting import WAIT_S
 from tests.websocket.tenants import EVERYBODY, NETWORKS, Who
@@ -184,6 +186,47 @@ def visible(who: Who, kind: str, named: str) -> set[str]:
     guids = ["own", "foreign"] if named == "mixed" else list(NETWORKS)
     networked = [guid for guid in guids if kind == "command" or NETWORKS[guid] is not None]
     return {guid for guid in networked if who.reaches(guid, KINDS[kind])}
+
+
+async def test_a_stream_carries_what_its_caller_may_see_and_nothing_else(start_site):
+    """Of the past and of what comes, of own devices, of all and of both tenants' (T70)."""
+    site = await start_site(site_world(*EVERYBODY), **QUIET)
+    past = await publish(site.by_key("publisher"), "equipment")
+    async with AsyncExitStack() as stack:
+        opened = [
+            (who, kind, named, await open_stream(stack, client_of(site, who), f"/device/{kind}/stream?since=0{query}"))
+            for who in EVERYBODY
+            for kind in KINDS
+            for named, query in NAMED.items()
+        ]
+        come = await publish(site.by_key("publisher"), "equipment")
+
+        for who, kind, named, events in opened:
+            assert (events is not None) == may_call(who, f"stream{kind.capitalize()}sOfMany"), (who, kind)
+            if events is not None:
+                ids = [getattr(messages, f"{kind}s") for messages in (past, come)]
+                due = [one[guid] for one in ids for guid in one if guid in visible(who, kind, named)]
+                assert await events.ids(len(due)) == due, (who, kind, named)
+        await site.hub.stop()
+        for who, kind, named, events in opened:
+            if events is not None:
+                assert (await events.event()).name == "connection/closing", (who, kind, named)
+
+
+async def open_stream(stack: AsyncExitStack, client: Client, path: str) -> Events | None:
+    """None: whoever asks may not."""
+    if (await client.ask("HEAD", path)).status == 401:
+        return None
+    return await stack.enter_async_context(stream(client, path))
+
+
+async def test_a_stream_of_one_device_that_is_not_seen_is_not_there(start_site):
+    """Like a stream of a device that does not exist."""
+    site = await start_site(site_world(), **QUIET)
+    for guid in ("foreign", "loose", "nobody"):
+        for kind in KINDS:
+            response = await site.by_login("alice").get(f"/device/{guid}/{kind}/stream")
+            assert (response.status, response.json()["message"]) == (404, f"Device with such guid = {guid} not found")
 
 
 async def test_a_poll_of_one_device_that_is_not_seen_hears_nothing(start_site):

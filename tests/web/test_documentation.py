@@ -59,6 +59,27 @@ async def test_the_page_lists_the_operations_and_tries_one(world, page):
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no browser: needs chromium or chromium-browser on the PATH")
+async def test_the_page_follows_a_stream(world, page):
+    """Events are shown as they come, until one has seen enough."""
+    await page.open(f"http://127.0.0.1:{world.hub.port}/api/docs#streamNotificationsOfMany")
+    await page.shows("#streamNotificationsOfMany .about", "GetDeviceNotification")
+    await page.value("(() => { scheme.value = 'key'; scheme.dispatchEvent(new Event('change')) })()")
+    await page.types("#secret", world.secrets["dashboard"])
+    await page.clicks("#streamNotificationsOfMany button")
+    await page.shows("#streamNotificationsOfMany .about > div pre", "event: notification/subscribe")
+    headers = "{...credentials(), 'Content-Type': 'application/json'}"
+    post = f"{{method: 'POST', headers: {headers}, body: JSON.stringify({{notification: 'on'}})}}"
+    await page.value(f"fetch('rest/device/lamp/notification', {post}).then(answer => answer.status)")
+    await page.shows("#streamNotificationsOfMany .about > div pre", '"notification":"on"')
+
+    await page.clicks("#streamNotificationsOfMany .about > div button")
+
+    await page.shows("#streamNotificationsOfMany .about > div", "The stream has ended")
+    assert not page.complaints
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser: needs chromium or chromium-browser on the PATH")
 async def test_operations_can_be_filtered(world, page):
     """Some typing leaves what is meant."""
     await page.open(f"http://127.0.0.1:{world.hub.port}/docs")

@@ -152,6 +152,7 @@ async function send(method, path, inputs, body, result) {
   try {
     const began = performance.now();
     const answer = await fetch(url, { method: method.toUpperCase(), headers, body: body?.value || undefined, credentials: "omit" });
+    if (answer.headers.get("content-type") === "text/event-stream") return await follow(answer, result);
     const text = await answer.text();
     const took = `${answer.status} ${answer.statusText} after ${Math.round(performance.now() - began)} ms`;
     result.replaceChildren(
@@ -160,6 +161,23 @@ async function send(method, path, inputs, body, result) {
   } catch (error) {
     result.replaceChildren(element("p", { className: "bad", textContent: `No answer: ${error.message}` }));
   }
+}
+
+async function follow(answer, result) {
+  const reader = answer.body.getReader();
+  const stop = element("button", { type: "button", textContent: "Stop" });
+  stop.addEventListener("click", () => reader.cancel());
+  const shown = element("pre");
+  const state = element("p", { className: "good", textContent: `${answer.status}, events follow` });
+  result.replaceChildren(state, element("p", {}, stop), shown);
+  const decoder = new TextDecoder();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    shown.textContent = (shown.textContent + decoder.decode(value, { stream: true })).slice(-20000);
+  }
+  stop.remove();
+  state.textContent = "The stream has ended";
 }
 
 function pretty(text) {
