@@ -65,7 +65,7 @@ AT_ONCE = 50
 class Many(Generic[T]):
     """What a view shows of many entities, made when it is asked for, a few at a time: there may be 100,000."""
 
-    def __init__(self, view: View[T], of: Sequence[T]) -> None:
+    def __init__(self, view: Callable[[T], dict[str, Any]], of: Sequence[T]) -> None:
         self._view = view
         self._of = of
 

@@ -6,7 +6,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from hub.core.access import Peer, Principal, device_principal, key_principal, user_principal
+from hub.core.access import (
+    Peer,
+    Principal,
+    client_principal,
+    device_principal,
+    key_principal,
+    user_principal,
+)
 from hub.gateway.calls import in_task
 from hub.gateway.devices import make_room
 from hub.gateway.known import KEYS, KnownKeys
@@ -56,6 +63,21 @@ class Logins:
         user = await self._log_in(login, password or "", peer, lambda user: True)
         return user_principal(user, by_password=True)
 
+    async def by_basic(self, name: str, secret: str, peer: Peer) -> Principal:
+        """The principal of a user by login and password or, where nobody has this login, of an OAuth client by its id
+        and its secret: 144 random bits, which nobody has to be slowed down from guessing.
+
+        Raises:
+            Unauthorized, Unavailable: as :meth:`by_password`.
+        """
+        record = await in_task(self._gateway.store.find_login(name))
+        if record is None:
+            client = await self._gateway.store.consult(lambda tx: tx.oauth.client_with_secret(name, secret))
+            if client is not None:
+                return client_principal(client)
+        self.passwords.check_pace(name, peer)
+        return user_principal(await self._judge(name, secret, peer, record), by_password=True)
+
     async def active_user(self, login: str, password: str, peer: Peer) -> User:
         """The user that a login names. Who is not active is as good as unknown: the password is not looked at, and
         nothing is counted.
@@ -70,6 +92,9 @@ class Logins:
         record = await in_task(self._gateway.store.find_login(login))
         if record is not None and not counts(record.user):
             record = None
+        return await self._judge(login, password, peer, record)
+
+    async def _judge(self, login: str, password: str, peer: Peer, record: LoginRecord | None) -> User:
         verdict = await self.passwords.judge(login, password, peer, record)
         if record is None or not verdict.correct:
             self.passwords.failed(login, peer)

@@ -108,6 +108,7 @@ class HubCollector(Collector):
             "hub_log_batches": ("Group commits", gateway.commits.batches),
             "hub_log_writes": ("Writes committed", gateway.commits.writes),
             "hub_log_failures": ("Group commits that failed", gateway.commits.failures),
+            "hub_oauth_codes_expired": ("Codes of OAuth grants that nobody exchanged", gateway.duties.codes_forgotten),
             "hub_devices_turned_offline": ("Devices set Offline for their silence", gateway.duties.turned_offline),
         }
         for name, (text, value) in values.items():

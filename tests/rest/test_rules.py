@@ -69,6 +69,17 @@ GET     /device/{}/notification/{}           getNotification          ADMIN CLIE
 GET     /device/{}/notification/poll         pollNotifications        ADMIN CLIENT GetDeviceNotification
 GET     /device/notification/poll            pollNotificationsOfMany  ADMIN CLIENT GetDeviceNotification
 POST    /device/{}/notification              notification/insert      ADMIN CLIENT DEVICE CreateDeviceNotification
+GET     /oauth/client                        listOAuthClients         ALL
+GET     /oauth/client/{}                     getOAuthClient           ALL
+POST    /oauth/client                        createOAuthClient        ADMIN ManageOAuthClient
+PUT     /oauth/client/{}                     updateOAuthClient        ADMIN ManageOAuthClient
+DELETE  /oauth/client/{}                     deleteOAuthClient        ADMIN ManageOAuthClient
+GET     /user/{}/oauth/grant                 listOAuthGrants          ADMIN CLIENT ManageOAuthGrant
+GET     /user/{}/oauth/grant/{}              getOAuthGrant            ADMIN CLIENT ManageOAuthGrant
+POST    /user/{}/oauth/grant                 createOAuthGrant         ADMIN CLIENT ManageOAuthGrant
+PUT     /user/{}/oauth/grant/{}              updateOAuthGrant         ADMIN CLIENT ManageOAuthGrant
+DELETE  /user/{}/oauth/grant/{}              deleteOAuthGrant         ADMIN CLIENT ManageOAuthGrant
+POST    /oauth2/token                        getOAuthToken            ALL
 """
 """Method, path, operation; then the roles, and what a key must be allowed; without that, no key may."""
 
