@@ -16,10 +16,12 @@ from hub.bus import Bus
 from hub.bus.errors import CannotOpen as CannotOpenBus
 from hub.bus.local import LocalBus
 from hub.client.profile import BadProfile, Profile
+from hub.core.vouching import Account
 from hub.gateway import Gateway
 from hub.logs import configure
-from hub.parts import make_connection_limits, make_limits, make_policy, make_rest
+from hub.parts import make_connection_limits, make_limits, make_policy, make_providers, make_rest
 from hub.passwords import hash_password
+from hub.providers import Providers
 from hub.settings import Settings
 from hub.starting import CannotStart, FirstStart, Show, bind, lock, profile_path, taken
 from hub.store import Store, Tx
@@ -34,7 +36,7 @@ from hub.web.writes import compiled
 from hub.worker import Handed
 from protocol.entities import KeyPermission
 from protocol.errors import Conflict, StoreUnavailable
-from protocol.names import UserRole
+from protocol.names import Provider, UserRole
 
 log = structlog.get_logger("hub")
 
@@ -73,6 +75,9 @@ class Hub:
         self.first_start: FirstStart | None = None
         self.store: Store = make_store(settings)
         self.gateway = Gateway(self.store, make_bus(settings), policy=make_policy(settings))
+        self.gateway.logins.ask_provider = Providers(
+            make_providers(settings), account=partial(account_at, self.gateway)
+        )
         self._handed = handed
         self._show = show
         self.edge = Edge(
@@ -251,6 +256,12 @@ def make_bus(settings: Settings) -> Bus:
     from hub.bus.redis import RedisBus  # late: a hub that is alone needs none of it
 
     return RedisBus(settings.bus_url.text, prefix=settings.bus_prefix, buffer_bytes=settings.bus_buffer_bytes)
+
+
+def account_at(gateway: Gateway, provider: Provider) -> Account:
+    """What an identity provider knows this hub as: configuration rows that an administrator has written."""
+    row = gateway.configuration.get
+    return Account(row(f"{provider}.identity.client.id", ""), row(f"{provider}.identity.client.secret", ""))
 
 
 # --- the first start --------------------------------------------------------------------------------------------------

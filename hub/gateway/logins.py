@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -21,7 +22,7 @@ from hub.gateway.password_checks import PasswordChecks
 from hub.store import KeyRecord, LoginRecord, Tx
 from protocol.account_forms import Login
 from protocol.entities import AccessKey, User
-from protocol.errors import BAD_CREDENTIALS, HubError, Unauthorized
+from protocol.errors import BAD_CREDENTIALS, OVERLOAD, PROVIDER_UNREACHABLE, HubError, Unauthorized
 from protocol.names import KeyType, Provider, UserStatus
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class Logins:
         self._prolonging: set[int] = set()
         self.ask_provider: AskProvider | None = None
         """Asks an identity provider which e-mail whoever logs in has there; None: this hub reaches none."""
+        self.asking_providers = 0
+        self.providers_said: Counter[tuple[str, str]] = Counter()
+        """How often each provider vouched for somebody, or what came of it instead."""
 
     def close(self) -> None:
         self.passwords.close()
@@ -123,6 +127,30 @@ class Logins:
             return True
         self.passwords.failed(user.login, peer)
         return False
+
+    async def email_at(self, provider: Provider, ask: Login) -> str:
+        """The e-mail address that an identity provider vouches for.
+
+        Raises:
+            HubError: for none; or it is not reached, or too many wait for theirs.
+        """
+        if self.ask_provider is None:
+            raise PROVIDER_UNREACHABLE.error()
+        most = self._gateway.policy.provider_logins
+        if self.asking_providers >= most:
+            raise OVERLOAD.error(detail={"limit": "provider-logins", "value": most}, retry_after_s=5)
+        self.asking_providers += 1
+        said = "internal"
+        try:
+            email = await self.ask_provider(provider, ask)
+            said = "vouched"
+        except HubError as error:
+            said = error.reason
+            raise
+        finally:
+            self.asking_providers -= 1
+            self.providers_said[provider.value, said] += 1
+        return email
 
     async def welcome(self, user: User) -> None:
         """An identity provider has vouched for a user: keep the statistics of a login."""
