@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
+from hub.store.oauth import NewClient as NewClient
 from hub.store.oauth import OAuth
 from protocol.entities import (
     AccessKey,
