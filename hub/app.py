@@ -18,10 +18,12 @@ from hub.bus import Bus
 from hub.bus.errors import CannotOpen as CannotOpenBus
 from hub.bus.local import LocalBus
 from hub.client.profile import BadProfile, Profile
+from hub.core.vouching import Account
 from hub.gateway import Gateway
 from hub.logs import configure
-from hub.parts import make_connection_limits, make_limits, make_policy, make_rest
+from hub.parts import make_connection_limits, make_limits, make_policy, make_providers, make_rest
 from hub.passwords import hash_password
+from hub.providers import Providers
 from hub.settings import Settings
 from hub.starting import CannotStart, FirstStart, Show, bind, lock, profile_path, taken
 from hub.store import Store, Tx
@@ -36,7 +38,7 @@ from hub.web.writes import compiled
 from hub.worker import Handed
 from protocol.entities import KeyPermission
 from protocol.errors import Conflict, StoreUnavailable
-from protocol.names import UserRole
+from protocol.names import Provider, UserRole
 
 if TYPE_CHECKING:
     from hub.telemetry import Telemetry
@@ -82,6 +84,9 @@ class Hub:
         self.tracing = make_tracing(settings, worker=self._number) if settings.tracing else None
         make = Gateway if self.tracing is None else self.tracing.make_gateway
         self.gateway = make(self.store, make_bus(settings), policy=make_policy(settings))
+        self.gateway.logins.ask_provider = Providers(
+            make_providers(settings), account=partial(account_at, self.gateway)
+        )
         self.edge = Edge(
             self.gateway,
             limits=make_limits(settings),
@@ -295,6 +300,12 @@ def make_tracing(settings: Settings, *, worker: int) -> Tracing:
 
     telemetry = Telemetry(sample_ratio=settings.tracing_sample_ratio, worker=worker)
     return Tracing(telemetry, partial(TracedGateway, tracer=telemetry.tracer), TRACED, follow_rest)
+
+
+def account_at(gateway: Gateway, provider: Provider) -> Account:
+    """What an identity provider knows this hub as: configuration rows that an administrator has written."""
+    row = gateway.configuration.get
+    return Account(row(f"{provider}.identity.client.id", ""), row(f"{provider}.identity.client.secret", ""))
 
 
 # --- the first start --------------------------------------------------------------------------------------------------

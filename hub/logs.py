@@ -23,6 +23,8 @@ LIBRARIES = {
     "asyncio": logging.WARNING,
     "alembic": logging.WARNING,
     "sqlalchemy": logging.WARNING,
+    "httpx": logging.WARNING,  # it would log addresses with tokens in them
+    "httpcore": logging.WARNING,
 }
 """The least severity of each library: none of them may log per message or per request."""
 

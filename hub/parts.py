@@ -1,10 +1,15 @@
 """From settings to what the parts of a hub take: values only, nothing is opened."""
 
+from ipaddress import ip_network
+
 from hub.core.connection import ConnectionLimits
+from hub.core.vouching import Endpoints
 from hub.gateway.policy import Policy, Registration
+from hub.providers import ProviderOptions
 from hub.rest.options import RestOptions
 from hub.settings import Settings
 from hub.web.edge import EdgeLimits
+from protocol.names import Provider
 
 
 def make_policy(settings: Settings) -> Policy:
@@ -54,6 +59,7 @@ def make_policy(settings: Settings) -> Policy:
         polls=settings.polls,
         polls_per_key=settings.polls_per_key,
         messages_per_list=settings.messages_per_list,
+        provider_logins=settings.provider_logins,
         heartbeat_s=settings.heartbeat_s,
         lease_s=settings.lease_s,
         bus_poll_s=settings.bus_poll_s,
@@ -116,6 +122,21 @@ def make_connection_limits(settings: Settings) -> ConnectionLimits:
         anonymous_requests=settings.anonymous_requests,
         subscriptions=settings.subscriptions_per_connection,
         listeners=settings.listeners_per_connection,
+    )
+
+
+def make_providers(settings: Settings) -> ProviderOptions:
+    return ProviderOptions(
+        endpoints={
+            Provider.GOOGLE: Endpoints(settings.google_token_url, settings.google_verification_url),
+            Provider.FACEBOOK: Endpoints(
+                settings.facebook_token_url, settings.facebook_verification_url, settings.facebook_api_url
+            ),
+            Provider.GITHUB: Endpoints(settings.github_token_url, api=settings.github_api_url),
+        },
+        wait_s=settings.provider_wait_s,
+        answer_bytes=settings.provider_answer_bytes,
+        networks=tuple(ip_network(block, strict=False) for block in settings.provider_networks),
     )
 
 

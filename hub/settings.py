@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hub.settings_places import SettingsError, read_places, told
-from hub.settings_urls import Url
+from hub.settings_urls import Url, checked_endpoint
 from protocol import API_VERSION
 
 __all__ = ["COMPAT", "LIMITS", "PUBLISHED_PASSWORDS", "Settings", "SettingsError"]
@@ -251,6 +251,43 @@ class Settings(BaseSettings):
         int, Field(ge=1, le=64, description="threads that check passwords (64 MiB of memory and ~0.1 s of CPU each)")
     ] = 2
     password_queue: Annotated[int, Field(ge=1, description="passwords waiting for a check; past it: 503")] = 64
+
+    # Identity providers
+    google_token_url: Annotated[str, Field(description="where Google exchanges a code for a token")] = (
+        "https://www.googleapis.com/oauth2/v3/token"  # noqa: S105 - an address
+    )
+    google_verification_url: Annotated[str, Field(description="where Google says whom a token was made for")] = (
+        "https://www.googleapis.com/oauth2/v1/tokeninfo"
+    )
+    facebook_token_url: Annotated[str, Field(description="where Facebook exchanges a code for a token")] = (
+        "https://graph.facebook.com/oauth/access_token"  # noqa: S105 - an address
+    )
+    facebook_verification_url: Annotated[str, Field(description="where Facebook says whom a token was made for")] = (
+        "https://graph.facebook.com/app"
+    )
+    facebook_api_url: Annotated[str, Field(description="where Facebook says whose a token is")] = (
+        "https://graph.facebook.com/me?fields=email"
+    )
+    github_token_url: Annotated[str, Field(description="where Github exchanges a code for a token")] = (
+        "https://github.com/login/oauth/access_token"  # noqa: S105 - an address
+    )
+    github_api_url: Annotated[str, Field(description="where Github says whose a token is")] = (
+        "https://api.github.com/user/emails"
+    )
+    provider_networks: Annotated[
+        list[str],
+        Listed,
+        Field(description="CIDR blocks of identity providers that are not on the internet; http is taken there, too"),
+    ] = []
+    provider_wait_s: Annotated[
+        float, Field(gt=0, le=120, description="seconds that asking an identity provider may take; past it: error 503")
+    ] = 10.0
+    provider_answer_bytes: Annotated[
+        int, Field(ge=KIB, le=MIB, description="bytes of an answer of an identity provider; past it: error 401 or 503")
+    ] = 64 * KIB
+    provider_logins: Annotated[
+        int, Field(ge=1, description="logins that wait for identity providers at the same time; past it: error 503")
+    ] = 16
 
     # Limits of a connection
     message_bytes: Annotated[
@@ -582,6 +619,8 @@ class Settings(BaseSettings):
             told.append("HUB_ADMIN_PASSWORD is a published password; change it: hub user password")
         if self.anonymous_registration == "open" and not self.compat:
             told.append("HUB_ANONYMOUS_REGISTRATION=open: whoever reaches the port may register devices")
+        if any(ip_network(block, strict=False).prefixlen == 0 for block in self.provider_networks):
+            told.append("HUB_PROVIDER_NETWORKS holds every address: whoever answers for a provider's name is asked")
         if self.durability == "queued":
             told.append("HUB_DURABILITY=queued: a crash may lose notifications that were acknowledged")
         return told
@@ -616,7 +655,20 @@ class Settings(BaseSettings):
             raise ValueError("must be an address like https://hub.example.org")
         return url.rstrip("/")
 
-    @field_validator("trusted_proxies")
+    @field_validator(
+        "google_token_url",
+        "google_verification_url",
+        "facebook_token_url",
+        "facebook_verification_url",
+        "facebook_api_url",
+        "github_token_url",
+        "github_api_url",
+    )
+    @classmethod
+    def _endpoint(cls, url: str) -> str:
+        return checked_endpoint(url)
+
+    @field_validator("trusted_proxies", "provider_networks")
     @classmethod
     def _proxies(cls, blocks: list[str]) -> list[str]:
         for block in blocks:

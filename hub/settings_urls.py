@@ -81,6 +81,19 @@ class Url(SecretStr):
         raise ValueError("must be redis://[USER:PASSWORD@]HOST[:PORT], rediss://… with TLS, or unix:///PATH of a Redis")
 
 
+def checked_endpoint(url: str) -> str:
+    """An address that the hub itself sends requests to.
+
+    Raises:
+        ValueError: it is none.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.fragment:
+        raise ValueError("must be an address like https://provider.example.org/oauth/token")
+    _check_port(url)
+    return url
+
+
 def _check_port(url: str) -> None:
     try:
         _ = urlsplit(url).port

@@ -7,7 +7,7 @@ hashes of keys and checks passwords itself.
 from dataclasses import dataclass, field
 from typing import Any
 
-from protocol.names import KeyType, UserRole, UserStatus
+from protocol.names import AccessType, GrantType, KeyType, UserRole, UserStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +173,49 @@ class EquipmentState:
     code: str
     timestamp_ms: int
     parameters: Any
+
+
+# --- OAuth 2 ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthClient:
+    """An application that users may let act for them. Its secret is the store's.
+
+    Attributes:
+        oauth_id: what it calls itself.
+        domain, subnet: from where its keys may be used, in a page and at all; without a subnet from anywhere.
+        redirect_uri: where browsers are sent with a code or a key.
+    """
+
+    id: int
+    name: str
+    domain: str
+    redirect_uri: str
+    oauth_id: str
+    subnet: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthGrant:
+    """What a user lets an OAuth client do.
+
+    Attributes:
+        timestamp_ms: when it was made or last changed, in milliseconds since 1970.
+        key: what the client gets by it; its permission is made of the scope.
+        scope: names of key actions, with single blanks between them.
+        network_ids: None: all networks of the user.
+        auth_code: of type ``Code``, until it is exchanged.
+    """
+
+    id: int
+    timestamp_ms: int
+    user_id: int
+    client: OAuthClient
+    key: AccessKey
+    type: GrantType
+    access_type: AccessType
+    redirect_uri: str
+    scope: str
+    network_ids: tuple[int, ...] | None = None
+    auth_code: str | None = field(default=None, repr=False)

@@ -319,6 +319,59 @@ IDENTITY_UNKNOWN = Problem(401, "User not found", "bad-credentials", "login: no 
 USER_INACTIVE = Problem(
     401, "User is locked, disabled or deleted", "bad-credentials", "login by an identity provider: not active"
 )
+PROVIDER_REFUSED = Problem(
+    401,
+    "Exception has been caught during request to the identity provider API",
+    "bad-credentials",
+    "login: the identity provider does not know the token",
+)
+PROVIDER_DENIED = Problem(
+    403,
+    "OAuth access token for provider {name} verification failed",
+    "bad-credentials",
+    "login: the identity provider says that something is wrong, or vouches for no e-mail",
+)
+PROVIDER_OTHER_AUDIENCE = Problem(
+    401,
+    "OAuth access token for provider {name} verification failed",
+    "bad-credentials",
+    "login: the token was made for another application",
+)
+PROVIDER_NO_TOKEN = Problem(
+    401,
+    "Getting OAuth access token for provider {name} failed: {answer}",
+    "bad-credentials",
+    "login: the identity provider exchanges the code for nothing",
+)
+
+OAUTH_CLIENT_NOT_FOUND = Problem(404, "OAuthClient with id {id} not found", "not-found", "no such OAuth client")
+OAUTH_CLIENT_TO_CHANGE_NOT_FOUND = Problem(
+    404, "OAuth client with id = {id} not found", "not-found", "as before, when it is to be changed"
+)
+OAUTH_ID_TAKEN = Problem(
+    403, "OAuth client with such OAuthID already exists!", "conflict", "another OAuth client has the id"
+)
+CLIENT_NULL = Problem(400, "Client cannot be null!", "bad-parameter", "a grant is to lose its OAuth client")
+GRANT_NOT_FOUND = Problem(404, "Grant with id = {id} not found", "not-found", "the user has no such grant")
+GRANT_INCOMPLETE = Problem(
+    400, "Validation failed with following violations: {violations}", "bad-parameter", "a grant lacks something"
+)
+BAD_ARGUMENT = Problem(400, "Illegal argument: {value}", "bad-parameter", "a type of grants in the query is none")
+BAD_GRANT_TYPE = Problem(400, "Invalid grant type!", "bad-parameter", "a token is asked for in an unknown way")
+CLIENT_ID_REQUIRED = Problem(
+    400, "Client id is required!", "bad-parameter", "a code is exchanged by nobody in particular"
+)
+SCOPE_REQUIRED = Problem(400, "Scope field is required", "bad-parameter", "a token without a scope is asked for")
+BAD_CODE = Problem(
+    401, "Invalid or empty authorization code", "bad-credentials", "a code that is none of the client's, or was used"
+)
+BAD_REDIRECT_URI = Problem(
+    401, 'Invalid "redirect_uri"', "bad-credentials", "a code is exchanged with another address than it was made for"
+)
+GRANT_EXPIRED = Problem(401, "Expired grant", "bad-credentials", "a code is exchanged after more than ten minutes")
+USER_PASSWORD_WRONG = Problem(
+    403, "Invalid credentials", "bad-credentials", "an OAuth client brings a wrong password of a user"
+)
 INVALID = Problem(400, "{text}", "bad-parameter", "a length or presence rule of what REST answers with a null error")
 
 NOT_FOUND = Problem(404, "HTTP 404 Not Found", "not-found", "REST: no such path, or a number is none")

@@ -1,6 +1,6 @@
 """The permissions of an access key, as a request brings them: five lists each, kept as they were sent."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from protocol.entities import KeyPermission
@@ -44,6 +44,17 @@ def _list(members: Members, name: str, check: Callable[[Any, str], Any]) -> tupl
     for item in value:
         check(item, name)
     return tuple(value)
+
+
+def check_actions(names: Sequence[str]) -> tuple[str, ...]:
+    """These names, if each is that of a key action.
+
+    Raises:
+        BadRequest: one is not.
+    """
+    for name in names:
+        _check_action(name, "scope")
+    return tuple(names)
 
 
 def _check_action(item: Any, name: str) -> None:

@@ -84,6 +84,17 @@ class Operation(StrEnum):
     STREAM_COMMANDS_OF_MANY = "streamCommandsOfMany"
     STREAM_NOTIFICATIONS = "streamNotifications"
     STREAM_NOTIFICATIONS_OF_MANY = "streamNotificationsOfMany"
+    LIST_OAUTH_CLIENTS = "listOAuthClients"
+    GET_OAUTH_CLIENT = "getOAuthClient"
+    CREATE_OAUTH_CLIENT = "createOAuthClient"
+    UPDATE_OAUTH_CLIENT = "updateOAuthClient"
+    DELETE_OAUTH_CLIENT = "deleteOAuthClient"
+    LIST_GRANTS = "listOAuthGrants"
+    GET_GRANT = "getOAuthGrant"
+    CREATE_GRANT = "createOAuthGrant"
+    UPDATE_GRANT = "updateOAuthGrant"
+    DELETE_GRANT = "deleteOAuthGrant"
+    GET_TOKEN = "getOAuthToken"  # noqa: S105 - a name, not a secret
 
 
 CLOSING = "connection/closing"
@@ -180,6 +191,26 @@ class KeyType(IntEnum):
     DEFAULT = 0
     SESSION = 1
     OAUTH = 2
+
+
+class GrantType(StrEnum):
+    """How an OAuth client comes by its key."""
+
+    CODE = "Code"
+    """It exchanges a code that the user's browser brings."""
+    TOKEN = "Token"  # noqa: S105 - a word, not a secret
+    """The user's browser brings the key itself."""
+    PASSWORD = "Password"  # noqa: S105
+    """It has asked the user for the password."""
+
+
+class AccessType(StrEnum):
+    """For how long an OAuth client has its key."""
+
+    ONLINE = "Online"
+    """For ten minutes."""
+    OFFLINE = "Offline"
+    """Until somebody takes it away."""
 
 
 class Provider(StrEnum):
@@ -291,6 +322,12 @@ IDENTITY_MAX = 64
 CONFIGURATION_NAME_MAX = 32
 CONFIGURATION_VALUE_MAX = 128
 IDEMPOTENCY_KEY_MAX = 64
+OAUTH_ID_MAX = 32
+REDIRECT_URI_MAX = 128
+SUBNET_MAX = 128
+SCOPE_MAX = 128
+NETWORK_IDS_MAX = 128
+"""Characters of the list of a grant's networks, written as JSON."""
 
 INT32_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1

@@ -14,6 +14,10 @@ from protocol.names import (
     LOGIN_MAX,
     NAME_MAX,
     NETWORK_KEY_MAX,
+    OAUTH_ID_MAX,
+    REDIRECT_URI_MAX,
+    SCOPE_MAX,
+    SUBNET_MAX,
     VERSION_MAX,
 )
 from protocol.requests import UNSET
@@ -30,6 +34,7 @@ class Rule:
         called: what it is called where it is null, if not by its name.
         secret: the value is not repeated to whoever sent it.
         told: the number of characters that the words speak of, where it is another one.
+        spoken: what the value is called where its length is spoken of, if not by its name.
     """
 
     most: int
@@ -38,6 +43,7 @@ class Rule:
     called: str = ""
     secret: bool = False
     told: int = 0
+    spoken: str = ""
 
     def broken_by(self, name: str, value: Any) -> str:
         """What is wrong with a value; empty: nothing."""
@@ -45,7 +51,10 @@ class Rule:
             return f"{self.called or name} field cannot be null." if self.required else ""
         if isinstance(value, str) and (len(value) > self.most or not (value or self.may_be_empty)):
             about_empty = "" if self.may_be_empty else "Field cannot be empty. "
-            return f"{about_empty}The length of {name} should not be more than {self.told or self.most} symbols."
+            return (
+                f"{about_empty}The length of {self.spoken or name} should not be more than "
+                f"{self.told or self.most} symbols."
+            )
         return ""
 
 
@@ -79,6 +88,19 @@ USER: Rules = {
     "googleLogin": _IDENTITY,
     "facebookLogin": _IDENTITY,
     "githubLogin": _IDENTITY,
+}
+OAUTH_CLIENT: Rules = {
+    "name": Rule(NAME_MAX),
+    "domain": Rule(NAME_MAX),
+    "subnet": Rule(SUBNET_MAX, required=False, may_be_empty=True),
+    "redirectUri": Rule(REDIRECT_URI_MAX, spoken="redirect URI"),
+    "oauthId": Rule(OAUTH_ID_MAX, told=NAME_MAX),
+}
+OAUTH_GRANT: Rules = {
+    "type": Rule(NAME_MAX),
+    "accessType": Rule(NAME_MAX),
+    "redirectUri": Rule(REDIRECT_URI_MAX, spoken="redirect URI"),
+    "scope": Rule(SCOPE_MAX),
 }
 LABEL = Rule(LABEL_MAX)
 

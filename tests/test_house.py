@@ -20,8 +20,9 @@ GATEWAY = CORE | {"hub.gateway", "hub.store", "hub.bus", "hub.passwords"}
 ACTIONS = GATEWAY | {"hub.actions"}
 REST = ACTIONS | {"hub.rest"}
 WEB = REST | {"hub.web", "hub.logs"}
+PROVIDERS = {"hub.providers"}
 START = {"hub.settings", "hub.settings_places", "hub.settings_urls", "hub.client", "hub.starting", "hub.banner"}
-APP = WEB | START | {"hub.app", "hub.parts", "hub.telemetry", "hub.worker", "hub.workers"}
+APP = WEB | PROVIDERS | START | {"hub.app", "hub.parts", "hub.telemetry", "hub.worker", "hub.workers"}
 CLI = APP | {"hub.bench", "hub.cli"}
 
 MAY_IMPORT = {
@@ -32,6 +33,7 @@ MAY_IMPORT = {
     "hub.client": {"protocol", "hub.client"},
     "hub.bench": {"protocol", "hub.client", "hub.bench"},
     "hub.passwords": set(),
+    "hub.providers": CORE,
     "hub.logs": set(),
     "hub.telemetry": {"protocol"},
     "hub.settings": {"protocol", "hub.settings_places", "hub.settings_urls"},
@@ -41,7 +43,7 @@ MAY_IMPORT = {
     "hub.actions": ACTIONS,
     "hub.rest": REST,
     "hub.web": WEB,
-    "hub.parts": WEB | {"hub.settings"},
+    "hub.parts": WEB | PROVIDERS | {"hub.settings"},
     "hub.starting": {"hub.settings", "hub.client"},
     "hub.banner": {"hub.settings", "hub.starting"},
     "hub.worker": {"hub.starting"},

@@ -4,27 +4,23 @@ from dataclasses import replace
 
 from hub.actions.caller import Caller
 from hub.actions.listing import listing
-from hub.core.attenuation import covers
+from hub.actions.makers import check_covered, maker_of, shown_key, to_user_id
 from hub.gateway import Gateway
 from hub.store import Tx
 from protocol.account_forms import CreateKey, ListKeys, OneKey, UpdateKey
 from protocol.account_views import ShownKey
 from protocol.entities import AccessKey, User
 from protocol.errors import (
-    BAD_USER_ID,
-    GRANTS_TOO_MUCH,
     KEY_NOT_FOUND,
     KEY_TO_CHANGE_NOT_FOUND,
     LABEL_REQUIRED,
     LABEL_TAKEN,
-    NOT_AUTHENTICATED,
     NOT_PERMITTED,
-    HubError,
     bad_parameter,
 )
 from protocol.key_permissions import read_permissions
 from protocol.names import KeyType
-from protocol.requests import UNSET, Unset, or_none, to_integer
+from protocol.requests import UNSET, Unset, or_none
 from protocol.rules import check_label
 
 
@@ -39,8 +35,8 @@ async def list_keys(gateway: Gateway, caller: Caller, ask: ListKeys) -> list[Sho
 
     def work(tx: Tx) -> list[ShownKey]:
         owner = _owner(tx, caller, ask.user)
-        maker = _maker(tx, gateway, caller)
-        return [_shown(tx, key, maker) for key in tx.list_keys(owner.id, asked)]
+        maker = maker_of(tx, gateway, caller)
+        return [shown_key(tx, key, maker) for key in tx.list_keys(owner.id, asked)]
 
     return await gateway.store.consult(work)
 
@@ -52,7 +48,7 @@ async def get_key(gateway: Gateway, caller: Caller, ask: OneKey) -> ShownKey:
         key = _key(tx, _owner(tx, caller, ask.user), ask.key_id)
         if key is None:
             raise KEY_NOT_FOUND.error()
-        return _shown(tx, key, _maker(tx, gateway, caller))
+        return shown_key(tx, key, maker_of(tx, gateway, caller))
 
     return await gateway.store.consult(work)
 
@@ -63,7 +59,7 @@ async def create_key(gateway: Gateway, caller: Caller, ask: CreateKey) -> ShownK
     def work(tx: Tx, _: object) -> ShownKey:
         owner = _owner(tx, caller, ask.user)
         wanted = _wanted(tx, owner, ask)
-        _check_covered(_maker(tx, gateway, caller), wanted)
+        check_covered(maker_of(tx, gateway, caller), wanted)
         made = tx.insert_key(
             user_id=owner.id,
             label=wanted.label,
@@ -87,7 +83,7 @@ async def update_key(gateway: Gateway, caller: Caller, ask: UpdateKey) -> None:
         if not ask.given:
             return
         changed = _changed(key, ask)
-        _check_covered(_maker(tx, gateway, caller), key, changed)
+        check_covered(maker_of(tx, gateway, caller), key, changed)
         tx.update_key(
             key.id,
             label=changed.label,
@@ -115,50 +111,16 @@ async def delete_key(gateway: Gateway, caller: Caller, ask: OneKey) -> None:
 def _owner(tx: Tx, caller: Caller, named: str) -> User:
     """The user whose keys are meant: always oneself; somebody else only for administrators."""
     own = caller.principal.require_user()
-    user_id = own.id if named.lower() == "current" else _number(named)
+    user_id = own.id if named.lower() == "current" else to_user_id(named)
     owner = tx.user(user_id) if user_id == own.id or own.is_admin else None
     if owner is None:
         raise NOT_PERMITTED.error()
     return owner
 
 
-def _number(named: str) -> int:
-    try:
-        number = to_integer(named, "userId")
-    except HubError as exc:
-        raise BAD_USER_ID.error(value=named) from exc
-    assert number is not None, "a segment of a path is never null"
-    return number
-
-
 def _key(tx: Tx, owner: User, key_id: int) -> AccessKey | None:
     key = tx.key(key_id)
     return key if key is not None and key.user_id == owner.id else None
-
-
-# --- what a key may grant ---------------------------------------------------------------------------------------------
-
-
-def _maker(tx: Tx, gateway: Gateway, caller: Caller) -> AccessKey | None:
-    """The key whose rights bound what is made; None: whoever asks is free, as users and their logins are."""
-    key = caller.principal.key
-    if not gateway.policy.keys_attenuate or key is None:
-        return None
-    present = tx.key(key.id)
-    if present is None:
-        raise NOT_AUTHENTICATED.error()
-    return None if present.type is KeyType.SESSION else present
-
-
-def _check_covered(maker: AccessKey | None, *keys: AccessKey) -> None:
-    if maker is not None and not all(covers(maker, key) for key in keys):
-        raise GRANTS_TOO_MUCH.error()
-
-
-def _shown(tx: Tx, key: AccessKey, maker: AccessKey | None) -> ShownKey:
-    # A key that could read one with more rights would have those rights.
-    readable = tx.readable_key(key.id) if maker is None or covers(maker, key) else None
-    return ShownKey(key, readable or key.masked)
 
 
 # --- what is wanted of a key ------------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ from protocol.errors import (
     IDENTITY_UNKNOWN,
     NOT_AUTHENTICATED,
     PROVIDER_NOT_ALLOWED,
-    PROVIDER_UNREACHABLE,
     USER_INACTIVE,
     HubError,
 )
@@ -46,9 +45,7 @@ async def _by_password(gateway: Gateway, caller: Caller, ask: Login) -> User:
 
 
 async def _by_provider(gateway: Gateway, provider: Provider, ask: Login) -> User:
-    if gateway.logins.ask_provider is None:
-        raise PROVIDER_UNREACHABLE.error()
-    email = await gateway.logins.ask_provider(provider, ask)
+    email = await gateway.logins.email_at(provider, ask)
     user = await gateway.store.consult(lambda tx: tx.user_by_identity(PROVIDER_OF[f"{provider}_login"], email))
     if user is None:
         raise IDENTITY_UNKNOWN.error()

@@ -8,7 +8,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hub.cli import backup, bench, config, devices, doctor, keys, migrate, networks, send, serve, tail, transfer, users
+from hub.cli import (
+    backup,
+    bench,
+    config,
+    devices,
+    doctor,
+    keys,
+    migrate,
+    networks,
+    oauth,
+    send,
+    serve,
+    tail,
+    transfer,
+    users,
+)
 from hub.cli.output import complain, told_of
 from protocol import __version__
 
@@ -54,6 +69,7 @@ app.add_typer(users.app, name="user")
 app.add_typer(networks.app, name="network")
 app.add_typer(devices.app, name="device")
 app.add_typer(keys.app, name="key")
+app.add_typer(oauth.app, name="oauth")
 app.command("tail")(tail.tail)
 app.command("send")(send.send)
 app.add_typer(bench.app, name="bench")

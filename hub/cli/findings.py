@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hub.cli.local import existing_store, make_bus
 from hub.cli.migrate import look
 from hub.cli.output import told_of
+from hub.core.identities import PROVIDERS
 from protocol.messages import AHEAD_MS
 from protocol.names import Kind
 from protocol.times import format_ms
@@ -169,7 +170,7 @@ async def _with_database(settings: "Settings") -> list[Finding]:
         if findings[0].state is State.OK and "will be made" not in findings[0].text:
             await store.open()
             try:
-                findings += [await log(store), await administrator(store)]
+                findings += [await log(store), await administrator(store), *await providers(store)]
                 findings += [await pepper(store)] if has_pepper else []
             finally:
                 await store.close()
@@ -209,6 +210,21 @@ class _Compared(Exception):
     def __init__(self, *, same: bool) -> None:
         super().__init__(same)
         self.same = same
+
+
+async def providers(store: "Store") -> list[Finding]:
+    """Whether the identity providers that are enabled know this hub."""
+    rows = await store.consult(lambda tx: tx.configuration())
+    findings = []
+    for provider in PROVIDERS:
+        if rows.get(f"{provider}.identity.allowed", "").strip().lower() != "true":
+            continue
+        missing = [name for name in ("client.id", "client.secret") if not rows.get(f"{provider}.identity.{name}")]
+        state = State.WARN if missing else State.OK
+        text = f"{provider.capitalize()} is enabled{' without ' + ' and '.join(missing) if missing else ''}"
+        todo = f"PUT /configuration/{provider}.identity.{missing[0]}" if missing else ""
+        findings.append(Finding(state, "identity provider", text, todo))
+    return findings
 
 
 async def pepper(store: "Store") -> Finding:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from hub.cli.output import fail
+from hub.cli.remote_oauth import RemoteOAuth
 from hub.cli.remote_values import (
     guid_of,
     to_class,
@@ -41,6 +42,7 @@ class RemoteTx:
 
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
+        self.oauth = RemoteOAuth(rest)
 
     def _rows(self, path: str, asked: dict[str, Any]) -> Iterable[Any]:
         """A list: the page that is asked for, or all of it."""

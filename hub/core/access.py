@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Any
 from urllib.parse import urlsplit
 
-from protocol.entities import AccessKey, Device, KeyPermission, User
+from protocol.entities import AccessKey, Device, KeyPermission, OAuthClient, User
 from protocol.errors import NOT_AUTHENTICATED, NOT_PERMITTED
 from protocol.names import ADMIN_ACTIONS, Action, KeyAction, Operation, Role
 from protocol.requests import INTEGER, to_json
@@ -123,6 +123,7 @@ class Principal:
         user: the user, or the owner of the key.
         device: the device as it was when it authenticated; ask the gateway for what it is now.
         by_password: a user who logged in: the connection ends when the password changes.
+        client: of nobody, the OAuth client that has shown its secret; it counts where tokens are given only.
     """
 
     role: Role
@@ -131,6 +132,7 @@ class Principal:
     key: AccessKey | None = None
     device: Device | None = None
     by_password: bool = False
+    client: OAuthClient | None = None
 
     @property
     def identity(self) -> str:
@@ -187,6 +189,11 @@ def device_principal(device: Device) -> Principal:
     """The principal of a device: itself only."""
     itself = (Clause(guids=frozenset((device.guid,))),)
     return Principal(Role.DEVICE, Access(dict.fromkeys(KeyAction, itself)), device=device)
+
+
+def client_principal(client: OAuthClient) -> Principal:
+    """The principal of an OAuth client: it has no rights of its own."""
+    return Principal(Role.ANONYMOUS, client=client)
 
 
 def scopes_of_both(principal: Principal, one: KeyAction, other: KeyAction, peer: Peer) -> Clauses:
@@ -447,6 +454,17 @@ RULES: dict[Action | Operation, Rule] = {
     Operation.STREAM_COMMANDS_OF_MANY: Rule(_USERS, KeyAction.GET_DEVICE_COMMAND),
     Operation.STREAM_NOTIFICATIONS: Rule(_USERS, KeyAction.GET_DEVICE_NOTIFICATION),
     Operation.STREAM_NOTIFICATIONS_OF_MANY: Rule(_USERS, KeyAction.GET_DEVICE_NOTIFICATION),
+    Operation.LIST_OAUTH_CLIENTS: Rule(None),
+    Operation.GET_OAUTH_CLIENT: Rule(None),
+    Operation.CREATE_OAUTH_CLIENT: Rule(_MANAGERS, KeyAction.MANAGE_OAUTH_CLIENT),
+    Operation.UPDATE_OAUTH_CLIENT: Rule(_MANAGERS, KeyAction.MANAGE_OAUTH_CLIENT),
+    Operation.DELETE_OAUTH_CLIENT: Rule(_MANAGERS, KeyAction.MANAGE_OAUTH_CLIENT),
+    Operation.LIST_GRANTS: Rule(_USERS, KeyAction.MANAGE_OAUTH_GRANT),
+    Operation.GET_GRANT: Rule(_USERS, KeyAction.MANAGE_OAUTH_GRANT),
+    Operation.CREATE_GRANT: Rule(_USERS, KeyAction.MANAGE_OAUTH_GRANT),
+    Operation.UPDATE_GRANT: Rule(_USERS, KeyAction.MANAGE_OAUTH_GRANT),
+    Operation.DELETE_GRANT: Rule(_USERS, KeyAction.MANAGE_OAUTH_GRANT),
+    Operation.GET_TOKEN: Rule(None),
 }
 """The legal callers of every action, and of every operation that only REST has."""
 

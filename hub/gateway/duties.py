@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import TYPE_CHECKING
 
+from hub.core.grants import ONLINE_MS
 from hub.core.notices import device_notification
 from hub.store import Tx
 from protocol.entities import Device
@@ -33,6 +34,11 @@ EXPIRY_S = 0.2
 PRUNE_S = 60.0
 PRUNE_ROWS = 500
 KEYS_S = 3600.0
+CODES_S = 60.0
+CODES_AT_ONCE = 200
+CODE_GRACE_MS = 3_600_000
+"""For an hour, whoever is late with a code hears that it has expired."""
+
 KEY_GRACE_MS = 7 * 86_400_000
 """Expired keys stay visible to their owner for a week."""
 
@@ -45,6 +51,7 @@ class Duties:
         self._tasks: list[asyncio.Task[None]] = []
         self.pruned = dict.fromkeys(Kind, 0)
         self.turned_offline = 0
+        self.codes_forgotten = 0
         self._checked_s = 0.0
         self._failing: set[str] = set()
 
@@ -57,6 +64,7 @@ class Duties:
             (self.flush_activity, ACTIVITY_S),
             (self._if_leading(self._prune), PRUNE_S),
             (self._if_leading(self._delete_expired_keys), KEYS_S),
+            (self._if_leading(self.forget_codes), CODES_S),
         ]
         self._tasks = [asyncio.create_task(self._repeat(work, period_s)) for work, period_s in duties]
         self._tasks.append(asyncio.create_task(self._watch_silence(), name="silence"))
@@ -188,6 +196,14 @@ class Duties:
             if gone < PRUNE_ROWS:
                 return
             await asyncio.sleep(0.01)
+
+    async def forget_codes(self) -> None:
+        """Remove the codes of OAuth grants that nobody has exchanged in time."""
+        before_ms = self._gateway.now_ms() - ONLINE_MS - CODE_GRACE_MS
+        gone = CODES_AT_ONCE
+        while gone == CODES_AT_ONCE:
+            gone = await self._gateway.transact(lambda tx, _: tx.oauth.forget_codes(before_ms, limit=CODES_AT_ONCE))
+            self.codes_forgotten += gone
 
     async def _delete_expired_keys(self) -> None:
         await self._gateway.store.delete_expired_keys(self._gateway.now_ms() - KEY_GRACE_MS)

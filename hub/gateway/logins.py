@@ -2,11 +2,19 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from hub.core.access import Peer, Principal, device_principal, key_principal, user_principal
+from hub.core.access import (
+    Peer,
+    Principal,
+    client_principal,
+    device_principal,
+    key_principal,
+    user_principal,
+)
 from hub.gateway.calls import in_task
 from hub.gateway.devices import make_room
 from hub.gateway.known import KEYS, KnownKeys
@@ -14,7 +22,7 @@ from hub.gateway.password_checks import PasswordChecks
 from hub.store import KeyRecord, LoginRecord, Tx
 from protocol.account_forms import Login
 from protocol.entities import AccessKey, User
-from protocol.errors import BAD_CREDENTIALS, HubError, Unauthorized
+from protocol.errors import BAD_CREDENTIALS, OVERLOAD, PROVIDER_UNREACHABLE, HubError, Unauthorized
 from protocol.names import KeyType, Provider, UserStatus
 
 if TYPE_CHECKING:
@@ -40,6 +48,9 @@ class Logins:
         self._prolonging: set[int] = set()
         self.ask_provider: AskProvider | None = None
         """Asks an identity provider which e-mail whoever logs in has there; None: this hub reaches none."""
+        self.asking_providers = 0
+        self.providers_said: Counter[tuple[str, str]] = Counter()
+        """How often each provider vouched for somebody, or what came of it instead."""
 
     def close(self) -> None:
         self.passwords.close()
@@ -56,6 +67,21 @@ class Logins:
         user = await self._log_in(login, password or "", peer, lambda user: True)
         return user_principal(user, by_password=True)
 
+    async def by_basic(self, name: str, secret: str, peer: Peer) -> Principal:
+        """The principal of a user by login and password or, where nobody has this login, of an OAuth client by its id
+        and its secret: 144 random bits, which nobody has to be slowed down from guessing.
+
+        Raises:
+            Unauthorized, Unavailable: as :meth:`by_password`.
+        """
+        record = await in_task(self._gateway.store.find_login(name))
+        if record is None:
+            client = await self._gateway.store.consult(lambda tx: tx.oauth.client_with_secret(name, secret))
+            if client is not None:
+                return client_principal(client)
+        self.passwords.check_pace(name, peer)
+        return user_principal(await self._judge(name, secret, peer, record), by_password=True)
+
     async def active_user(self, login: str, password: str, peer: Peer) -> User:
         """The user that a login names. Who is not active is as good as unknown: the password is not looked at, and
         nothing is counted.
@@ -70,6 +96,9 @@ class Logins:
         record = await in_task(self._gateway.store.find_login(login))
         if record is not None and not counts(record.user):
             record = None
+        return await self._judge(login, password, peer, record)
+
+    async def _judge(self, login: str, password: str, peer: Peer, record: LoginRecord | None) -> User:
         verdict = await self.passwords.judge(login, password, peer, record)
         if record is None or not verdict.correct:
             self.passwords.failed(login, peer)
@@ -98,6 +127,30 @@ class Logins:
             return True
         self.passwords.failed(user.login, peer)
         return False
+
+    async def email_at(self, provider: Provider, ask: Login) -> str:
+        """The e-mail address that an identity provider vouches for.
+
+        Raises:
+            HubError: for none; or it is not reached, or too many wait for theirs.
+        """
+        if self.ask_provider is None:
+            raise PROVIDER_UNREACHABLE.error()
+        most = self._gateway.policy.provider_logins
+        if self.asking_providers >= most:
+            raise OVERLOAD.error(detail={"limit": "provider-logins", "value": most}, retry_after_s=5)
+        self.asking_providers += 1
+        said = "internal"
+        try:
+            email = await self.ask_provider(provider, ask)
+            said = "vouched"
+        except HubError as error:
+            said = error.reason
+            raise
+        finally:
+            self.asking_providers -= 1
+            self.providers_said[provider.value, said] += 1
+        return email
 
     async def welcome(self, user: User) -> None:
         """An identity provider has vouched for a user: keep the statistics of a login."""

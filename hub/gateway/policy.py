@@ -47,6 +47,7 @@ class Policy:
         poll_wait_s, poll_wait_most_s: how long a long poll waits that does not say, and how long it may ask for.
         polls, polls_per_key: long polls under way, in all and of one key, user or device; 0 per key: no limit.
         messages_per_list: messages that one list shows at most; 0: no limit.
+        provider_logins: logins that wait for an identity provider at the same time.
         retention_*_s: seconds that a message is kept; retention_rows: how many of a kind per device.
     """
 
@@ -95,6 +96,7 @@ class Policy:
     polls: int = 2_000
     polls_per_key: int = 4
     messages_per_list: int = 1_000
+    provider_logins: int = 16
     heartbeat_s: float = 1.0
     lease_s: float = 10.0
     bus_poll_s: float = 1.0

@@ -349,6 +349,8 @@ class Rights:
         assert not isinstance(record, Principal), "principals are kept under names of their own"
         if record is None or record.key.expired(self._gateway.now_ms()) or not record.owner.is_active:
             return None
+        if record.key.start != principal.key.start:
+            return None  # The key has another secret now: what the connection has shown is worth nothing any more.
         return key_principal(record.key, record.owner, connection.peer)
 
     async def _read_user(self, principal: Principal) -> Principal | None:

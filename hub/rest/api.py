@@ -9,6 +9,7 @@ from hub.rest import (
     keys,
     messages,
     networks,
+    oauth,
     polls,
     sessions,
     streams,
@@ -16,6 +17,20 @@ from hub.rest import (
 )
 from hub.rest.route import Route
 
-_PARTS = (info, sessions, configuration, users, keys, networks, devices, classes, messages, polls, streams, access)
+_PARTS = (
+    info,
+    sessions,
+    configuration,
+    users,
+    keys,
+    networks,
+    devices,
+    classes,
+    messages,
+    polls,
+    streams,
+    access,
+    oauth,
+)
 
 ROUTES: tuple[Route, ...] = tuple(route for part in _PARTS for route in part.ROUTES)

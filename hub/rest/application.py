@@ -264,7 +264,7 @@ class Rest:
         if not route.takes_members:
             return {}
         asked.is_bare = True
-        members = bodies.to_members(payload, self._codec)
+        members = bodies.to_fields(payload) if route.media is Media.FORM else bodies.to_members(payload, self._codec)
         values = route.form.read_body(members)
         asked.is_bare = False
         return values

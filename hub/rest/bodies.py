@@ -1,6 +1,7 @@
 """Request bodies: bounded, of the right type, and one object."""
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.types import Receive
 
@@ -70,3 +71,25 @@ def to_members(payload: bytes, codec: Codec) -> Members | None:
     except HubError as exc:
         raise BAD_PARAMETER.error() from exc
     return members
+
+
+FIELDS = 64
+"""Fields that a form may have: far more than any that we take."""
+
+
+def to_fields(payload: bytes) -> Members | None:
+    """The fields of a body as browsers send forms; None: it is empty.
+
+    Raises:
+        BadRequest: it is no such body, or a field is there twice: nobody could say which of them is meant.
+    """
+    if not payload.strip():
+        return None
+    try:
+        pairs = parse_qsl(payload.decode(), keep_blank_values=True, errors="strict", max_num_fields=FIELDS)
+    except ValueError as exc:
+        raise BAD_PARAMETER.error() from exc
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise BAD_PARAMETER.error()
+    return fields

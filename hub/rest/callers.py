@@ -27,7 +27,7 @@ async def authenticate(gateway: Gateway, headers: Headers, peer: Peer) -> Princi
     scheme, _, value = authorization.strip().partition(" ")
     if scheme.lower() == "basic":
         login, password = _split(value.strip())
-        return await gateway.logins.by_password(login, password, peer)
+        return await gateway.logins.by_basic(login, password, peer)
     if scheme.lower() != "bearer":
         raise NOT_AUTHENTICATED.error()
     try:

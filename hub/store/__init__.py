@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
+from hub.store.oauth import NewClient as NewClient
+from hub.store.oauth import OAuth
 from protocol.entities import (
     AccessKey,
     Device,
@@ -321,7 +323,7 @@ class Change:
     Attributes:
         revision: greater than that of any earlier change.
         entity: ``user`` (also its memberships, links and password), ``key``, ``network``, ``device``, ``class``,
-            ``configuration``.
+            ``configuration``, ``oauth_client``, ``oauth_grant``.
         id: the row; None: many of them, drop everything of this kind.
         guid: of a device.
     """
@@ -621,6 +623,10 @@ class Tx(Protocol):
         type: KeyType | Unset = UNSET,  # noqa: A002
         expires_ms: int | None | Unset = UNSET,
     ) -> None: ...
+    def renew_key(self, key_id: int) -> NewKey:
+        """Give a key that is there a new secret; the old one is worth nothing any more."""
+        ...
+
     def delete_key(self, key_id: int) -> bool: ...
     def readable_key(self, key_id: int) -> str | None:
         """The key itself, where a sealed copy was kept; None where not."""
@@ -640,6 +646,10 @@ class Tx(Protocol):
 
     def put_secrets(self, entity: Keeper, row_id: int, secrets: Mapping[str, str | None]) -> None:
         """Put back what :meth:`kept_secrets` has given. Logins with another password end."""
+
+    # OAuth clients and grants
+    @property
+    def oauth(self) -> OAuth: ...
 
     # Configuration rows that an administrator wrote
     def configuration(self) -> dict[str, str]: ...

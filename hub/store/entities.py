@@ -38,6 +38,7 @@ from hub.store import (
     reaching,
     rows,
 )
+from hub.store.oauth_entities import OAuthEntities
 from hub.store.portable import one_of
 from hub.store.schema import (
     REPEATABLE_MS,
@@ -118,6 +119,10 @@ class Entities:
         self._now_ms = now_ms
         self._appended: list[tuple[Message, Device]] = []
         self._changes: list[Change] = []
+
+    @property
+    def oauth(self) -> OAuthEntities:
+        return OAuthEntities(self._sql, secrets=self._secrets, changed=self._changed, delete_key=self.delete_key)
 
     # --- users ---
 
@@ -514,16 +519,9 @@ class Entities:
         expires_ms: int | None = None,
     ) -> NewKey:
         secret = new_key()
-        key_hash = self._secrets.hash(secret)
+        kept = self._kept(secret)
         key_id = self._sql.insert(
-            access_key,
-            user_id=user_id,
-            label=label,
-            key=key_hash,
-            key_start=secret[:START_LENGTH],
-            key_sealed=self._secrets.seal(secret, key_hash),
-            type=int(type),
-            expires_ms=expires_ms,
+            access_key, user_id=user_id, label=label, type=int(type), expires_ms=expires_ms, **kept
         )
         self._insert_permissions(key_id, permissions)
         self._changed("key", key_id)
@@ -545,6 +543,18 @@ class Entities:
             self._sql.write(delete(access_key_permission).where(access_key_permission.c.access_key_id == key_id))
             self._insert_permissions(key_id, permissions)
         self._changed("key", key_id)
+
+    def renew_key(self, key_id: int) -> NewKey:
+        secret = new_key()
+        self._sql.update(access_key, key_id, self._kept(secret))
+        self._changed("key", key_id)
+        return NewKey(key=_present(self.key(key_id)), secret=secret)
+
+    def _kept(self, secret: str) -> dict[str, str | None]:
+        """What is stored of the secret of a key."""
+        key_hash = self._secrets.hash(secret)
+        sealed = self._secrets.seal(secret, key_hash)
+        return {"key": key_hash, "key_start": secret[:START_LENGTH], "key_sealed": sealed}
 
     def delete_key(self, key_id: int) -> bool:
         return self._delete(access_key, key_id, "key")

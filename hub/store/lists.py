@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, ColumnElement, Select, String, Table, literal
 
 from hub.store import Listing
 from hub.store.portable import in_code_points, matches, one_of
-from hub.store.schema import access_key, device, device_class, network, user
+from hub.store.schema import access_key, device, device_class, network, oauth_client, oauth_grant, user
 
 Columns = Mapping[str, ColumnElement[Any]]
 
@@ -37,6 +37,21 @@ def devices(listing: Listing) -> Select[Any]:
     return _listed(select(device.c.id), _DEVICE_COLUMNS, listing)
 
 
+def clients(listing: Listing) -> Select[Any]:
+    return _listed(select(oauth_client.c.id), _columns(oauth_client), listing)
+
+
+def grants(
+    listing: Listing, *, user_id: int | None, after_ms: int | None = None, before_ms: int | None = None
+) -> Select[Any]:
+    found = _listed(select(oauth_grant.c.id), _GRANT_COLUMNS, listing)
+    if user_id is not None:
+        found = found.where(oauth_grant.c.user_id == user_id)
+    if after_ms is not None:
+        found = found.where(oauth_grant.c.timestamp_ms > _number(after_ms))
+    return found if before_ms is None else found.where(oauth_grant.c.timestamp_ms < _number(before_ms))
+
+
 def _columns(table: Table) -> Columns:
     return {column.name: column for column in table.columns}
 
@@ -52,6 +67,13 @@ _DEVICE_COLUMNS: Columns = {
     "network_name": _of(network, "name"),
     "device_class_name": _of(device_class, "name"),
     "device_class_version": _of(device_class, "version"),
+}
+
+_GRANT_COLUMNS: Columns = {
+    **_columns(oauth_grant),
+    "client_oauth_id": select(oauth_client.c.oauth_id)
+    .where(oauth_client.c.id == oauth_grant.c.client_id)
+    .scalar_subquery(),
 }
 
 

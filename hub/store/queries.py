@@ -19,6 +19,8 @@ from hub.store.schema import (
     equipment,
     link,
     network,
+    oauth_client,
+    oauth_grant,
     user,
     user_network,
 )
@@ -138,3 +140,17 @@ KEYS_WITH_OWNERS = select(
     *_prefixed(user, "user_"),
     *_user_lists(),
 ).join_from(access_key, user, user.c.id == access_key.c.user_id)
+
+CLIENTS = select(*_prefixed(oauth_client, "client_"))
+
+GRANTS = (
+    select(
+        *_prefixed(oauth_grant, "grant_"),
+        *_prefixed(oauth_client, "client_"),
+        *_prefixed(access_key, "key_"),
+        _permissions.label("key_permissions"),
+    )
+    .select_from(oauth_grant)
+    .join(oauth_client, oauth_client.c.id == oauth_grant.c.client_id)
+    .join(access_key, access_key.c.id == oauth_grant.c.key_id)
+)

@@ -5,8 +5,19 @@ from typing import Any, Protocol
 import orjson
 
 from hub.store import KeyRecord, LoginRecord
-from protocol.entities import AccessKey, Device, DeviceClass, Equipment, EquipmentState, KeyPermission, Network, User
-from protocol.names import KeyType, UserRole, UserStatus
+from protocol.entities import (
+    AccessKey,
+    Device,
+    DeviceClass,
+    Equipment,
+    EquipmentState,
+    KeyPermission,
+    Network,
+    OAuthClient,
+    OAuthGrant,
+    User,
+)
+from protocol.names import AccessType, GrantType, KeyType, UserRole, UserStatus
 
 
 class Row(Protocol):
@@ -119,6 +130,38 @@ def to_key(row: Row) -> AccessKey:
 
 def to_key_record(row: Row) -> KeyRecord:
     return KeyRecord(key=to_key(row), owner=to_user(row))
+
+
+GRANT_TYPES, ACCESS_TYPES = tuple(GrantType), tuple(AccessType)
+"""In the order of their numbers in the database."""
+
+
+def to_client(row: Row) -> OAuthClient:
+    return OAuthClient(
+        id=row["client_id"],
+        name=row["client_name"],
+        domain=row["client_domain"],
+        redirect_uri=row["client_redirect_uri"],
+        oauth_id=row["client_oauth_id"],
+        subnet=row["client_subnet"],
+    )
+
+
+def to_grant(row: Row) -> OAuthGrant:
+    network_ids = from_text(row["grant_network_ids"])
+    return OAuthGrant(
+        id=row["grant_id"],
+        timestamp_ms=row["grant_timestamp_ms"],
+        user_id=row["grant_user_id"],
+        client=to_client(row),
+        key=to_key(row),
+        type=GRANT_TYPES[row["grant_type"]],
+        access_type=ACCESS_TYPES[row["grant_access_type"]],
+        redirect_uri=row["grant_redirect_uri"],
+        scope=row["grant_scope"],
+        network_ids=None if network_ids is None else tuple(network_ids),
+        auth_code=row["grant_auth_code"],
+    )
 
 
 def _permission(lists: list[str | None]) -> KeyPermission:

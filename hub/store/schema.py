@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest migration."""
 
 metadata = MetaData(
@@ -154,6 +154,30 @@ configuration = _entity(
     "configuration",
     Column("name", String(32), nullable=False, unique=True),
     Column("value", String(128), nullable=False),
+)
+
+oauth_client = _entity(
+    "oauth_client",
+    Column("name", String(128), nullable=False),
+    Column("domain", String(128), nullable=False),
+    Column("subnet", String(128)),
+    Column("redirect_uri", String(128), nullable=False),
+    Column("oauth_id", String(32), nullable=False, unique=True),
+    Column("secret_sealed", String(256), nullable=False),
+)
+
+oauth_grant = _entity(
+    "oauth_grant",
+    Column("timestamp_ms", BigInteger, nullable=False),
+    Column("auth_code", String(36), unique=True),
+    Column("type", Integer, nullable=False),
+    Column("access_type", Integer, nullable=False),
+    Column("redirect_uri", String(128), nullable=False),
+    Column("scope", String(256), nullable=False),
+    Column("network_ids", String(128)),
+    _owner("client_id", "oauth_client", nullable=False, index=True),
+    _owner("user_id", "user", nullable=False, index=True),
+    _owner("key_id", "access_key", nullable=False, index=True),
 )
 
 # A link has no foreign keys, since its ends may be of several types: deleting an end deletes its links by hand.

@@ -17,6 +17,7 @@ from hub.store.errors import CannotOpen
 
 PEPPER_BYTES = 32
 KEY_BYTES = 32
+CLIENT_SECRET_BYTES = 18
 START_LENGTH = 6
 
 _PUBLISHED = frozenset(
@@ -64,26 +65,30 @@ class Secrets:
 
     def seal(self, key: str, key_hash: str) -> str | None:
         """An encrypted copy of a key, good only beside its hash; None where keys are not readable."""
-        if not self._readable:
-            return None
+        return self.lock(key, beside=key_hash) if self._readable else None
+
+    def unseal(self, sealed: str | None, key_hash: str) -> str | None:
+        """The key from its encrypted copy; None when there is none, or none that an active pepper opens."""
+        return self.unlock(sealed, beside=key_hash) if sealed is not None and self._readable else None
+
+    def lock(self, text: str, *, beside: str) -> str:
+        """An encrypted copy of a short text, good only beside another one."""
         # Imported late: most installations never need it, and it costs 40 ms of a command's start.
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         nonce = secrets.token_bytes(12)
-        sealed = AESGCM(_sealing_key(self._peppers[0])).encrypt(nonce, key.encode(), key_hash.encode())
+        sealed = AESGCM(_sealing_key(self._peppers[0])).encrypt(nonce, text.encode(), beside.encode())
         return base64.b64encode(nonce + sealed).decode()
 
-    def unseal(self, sealed: str | None, key_hash: str) -> str | None:
-        """The key from its encrypted copy; None when there is none, or none that an active pepper opens."""
-        if sealed is None or not self._readable:
-            return None
+    def unlock(self, sealed: str, *, beside: str) -> str | None:
+        """The text from its encrypted copy; None when no active pepper opens it."""
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         copy = base64.b64decode(sealed)
         for pepper in self._peppers:
             try:
-                return AESGCM(_sealing_key(pepper)).decrypt(copy[:12], copy[12:], key_hash.encode()).decode()
+                return AESGCM(_sealing_key(pepper)).decrypt(copy[:12], copy[12:], beside.encode()).decode()
             except InvalidTag:
                 continue
         return None
@@ -92,6 +97,16 @@ class Secrets:
 def new_key() -> str:
     """A new access key: 32 random bytes in base64, 44 characters."""
     return base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+
+
+def new_client_secret() -> str:
+    """The secret of a new OAuth client: 18 random bytes in base64, 24 characters."""
+    return base64.b64encode(secrets.token_bytes(CLIENT_SECRET_BYTES)).decode()
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two secrets are the same. Takes the same time whatever the answer."""
+    return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode())
 
 
 def _hash(pepper: bytes, key: str) -> str:

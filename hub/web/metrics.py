@@ -87,6 +87,10 @@ class HubCollector(Collector):
             "hub_send_memory_limit_bytes": ("Most that may wait", self._edge.limits.send_memory_bytes),
             "hub_polls": ("Long polls under way", len(gateway.polls)),
             "hub_polls_limit": ("Most long polls this process takes", gateway.policy.polls),
+            "hub_provider_logins_waiting": (
+                "Logins that wait for identity providers",
+                gateway.logins.asking_providers,
+            ),
             "hub_replays": ("Replays under way", len(gateway.replays)),
             "hub_log_pending_writes": ("Writes waiting for their commit", len(gateway.commits)),
             "hub_log_pending_bytes": ("Memory of the writes waiting for their commit", gateway.commits.bytes),
@@ -110,6 +114,7 @@ class HubCollector(Collector):
             "hub_log_batches": ("Group commits", gateway.commits.batches),
             "hub_log_writes": ("Writes committed", gateway.commits.writes),
             "hub_log_failures": ("Group commits that failed", gateway.commits.failures),
+            "hub_oauth_codes_expired": ("Codes of OAuth grants that nobody exchanged", gateway.duties.codes_forgotten),
             "hub_devices_turned_offline": ("Devices set Offline for their silence", gateway.duties.turned_offline),
         }
         for name, (text, value) in values.items():
@@ -130,6 +135,12 @@ class HubCollector(Collector):
         for ending, count in sorted(gateway.polls.answered.items()):
             polls.add_metric([ending], count)
         yield polls
+        vouched = CounterMetricFamily(
+            "hub_provider_logins", "Logins by identity providers, and what came of them", labels=["provider", "with"]
+        )
+        for (provider, said), count in sorted(gateway.logins.providers_said.items()):
+            vouched.add_metric([provider, said], count)
+        yield vouched
         pruned = CounterMetricFamily("hub_messages_pruned", "Messages removed by retention", labels=["kind"])
         for kind, count in gateway.duties.pruned.items():
             pruned.add_metric([kind.name.lower()], count)

@@ -12,6 +12,7 @@ HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
@@ -20,10 +21,20 @@ HEADERS = {
 
 def documentation(context: str) -> list[Route]:
     """The routes of the API's documentation beside the REST root of this prefix."""
+    return _page(context, "docs")
+
+
+def authorization(context: str) -> list[Route]:
+    """The routes of the page on which people let applications act for them, by OAuth 2."""
+    return _page(context, "oauth2")
+
+
+def _page(context: str, name: str) -> list[Route]:
+    """A page with its style and its script, which are below it."""
+    page = f"{context}/{name}"
     return [
-        _route(f"{context}/docs", "docs.html"),
-        _route(f"{context}/docs/docs.css", "docs.css"),
-        _route(f"{context}/docs/docs.js", "docs.js"),
+        _route(page, f"{name}.html"),
+        *(_route(f"{page}/{name}.{kind}", f"{name}.{kind}") for kind in ("css", "js")),
     ]
 
 

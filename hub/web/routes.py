@@ -14,7 +14,7 @@ from hub.rest.application import Rest
 from hub.rest.options import RestOptions
 from hub.web.edge import Edge
 from hub.web.metrics import CONTENT_TYPE, registry, render
-from hub.web.pages import documentation
+from hub.web.pages import authorization, documentation
 from hub.web.slowest import MOST, asked_count, is_from_here, slowest
 from hub.web.streams import Streams
 from protocol.version import __version__
@@ -48,7 +48,8 @@ def make_app(
     roots = [f"{context}/rest" for context in edge.context_paths]
     docs = [f"{context}/docs" for context in edge.context_paths]
     routes = [Route("/", index), *_health(edge)]
-    routes += [route for context in edge.context_paths for route in documentation(context)]
+    for context in edge.context_paths:
+        routes += [*documentation(context), *authorization(context)]
     if metrics:
         routes += _figures(edge, worker=worker, is_private=False)
     others = Starlette(routes=routes, exception_handlers={HTTPException: _error})

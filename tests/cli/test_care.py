@@ -216,6 +216,22 @@ def test_no_administrator(installation, free_port):
     assert report(installation, code=1)["administrators"]["state"] == "fail"
 
 
+def test_a_provider_that_does_not_know_the_hub(installation, free_port):
+    """Enabled without an id or a secret, it vouches for nobody; what is not enabled is not spoken of."""
+    rows = {"google.identity.allowed": "true", "google.identity.client.id": "x", "facebook.identity.allowed": "false"}
+    github = {f"github.identity.{name}": "true" for name in ("allowed", "client.id", "client.secret")}
+
+    def write(tx):
+        for name, value in {**rows, **github}.items():
+            tx.put_configuration(name, value)
+
+    installation.transact(write)
+    lines = installation.hub("doctor", "--json").json
+
+    found = [(line["state"], line["text"]) for line in lines if line["about"] == "identity provider"]
+    assert found == [("warn", "Google is enabled without client.secret"), ("ok", "Github is enabled")]
+
+
 def test_what_is_no_database(installation, free_port):
     """Whatever else is in the file is left alone."""
     (installation.path / "hub.db").write_text("not a database, but long enough to be taken for one" * 50)

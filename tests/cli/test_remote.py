@@ -13,6 +13,7 @@ from hub.cli.remote_values import device_number, guid_of
 from hub.cli.rest import Rest, rest_url
 from tests.certificates import self_signed
 from tests.cli.conftest import ROOT, Done, Installation
+from tests.rest import http
 from tests.rest.conftest import Site, StartSite, cheap_passwords, start_site, templates
 
 __all__ = ["cheap_passwords", "start_site", "templates"]
@@ -126,6 +127,27 @@ async def test_an_access_key_from_creation_to_revocation(remote):
     assert [key["label"] for key in listed.json] == ["alices", "lamp-only", "x"]
     assert len(everybody.json) == 4
     assert "no readable copy" in secret.err
+
+
+async def test_an_application_elsewhere_from_registration_to_deletion(remote):
+    """All but its secret, which is shown to a person who logs in."""
+    words = ("--domain", "wall.example.org", "--redirect-uri", "https://wall.example.org/cb")
+    made = await remote.hub("oauth", "create", "wall", *words, "--json")
+    await remote.hub("oauth", "update", "wall", "--name", "Wall", "--subnet", "10.0.0.0/8")
+    shown = await remote.hub("oauth", "show", "wall", "--json")
+    secret = await remote.hub("oauth", "show", "wall", "--secret", code=1)
+    body = {"client": {"oauthId": "wall"}, "type": "Token", "redirectUri": "r", "scope": "GetDevice"}
+    granted = await remote.site.by_login("alice").post("/user/current/oauth/grant", body)
+    listed = await remote.hub("oauth", "grants", "--client", "wall", "--json")
+    await remote.hub("oauth", "revoke", str(granted.json()["id"]))
+    await remote.hub("oauth", "delete", "wall", "--yes")
+
+    assert (shown.json["name"], shown.json["subnet"]) == ("Wall", "10.0.0.0/8")
+    assert [grant["scope"] for grant in listed.json] == ["GetDevice"]
+    assert (len(made.json["secret"]), "shows no secret" in secret.err) == (24, True)
+    assert (await remote.hub("oauth", "list", "--json")).json == []
+    key = remote.site.client(http.key(granted.json()["accessKey"]["key"]))
+    assert (await key.get("/info")).status == 401
 
 
 async def test_the_key_comes_from_the_environment(remote, monkeypatch):

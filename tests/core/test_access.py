@@ -14,6 +14,7 @@ from hub.core.access import (
     Clause,
     Peer,
     Principal,
+    client_principal,
     device_principal,
     key_principal,
     parse_address,
@@ -21,7 +22,7 @@ from hub.core.access import (
     scopes_of_both,
     user_principal,
 )
-from protocol.entities import AccessKey, KeyPermission
+from protocol.entities import AccessKey, KeyPermission, OAuthClient
 from protocol.errors import Unauthorized
 from protocol.names import ADMIN_ACTIONS, CLIENT_ACTIONS, Action, KeyAction, Role
 from tests.builders import access_key, administrator, device, network, permission, user
@@ -599,3 +600,13 @@ def test_a_device_in_a_listed_network_needs_to_be_in_it_now():
 
     assert who.access.sees(SEE, device("lamp", network=network(1)))
     assert not who.access.sees(SEE, device("lamp", network_id=None))
+
+
+def test_an_oauth_client_has_no_rights_of_its_own():
+    """It is nobody, who has shown a secret."""
+    client = OAuthClient(1, "App", "app.com", "https://app.com/cb", "app")
+
+    principal = client_principal(client)
+
+    assert (principal.is_anonymous, principal.identity, principal.client) == (True, "anonymous", client)
+    assert not any(principal.access.allows(action) for action in KeyAction)

@@ -18,6 +18,7 @@ NOTHING: Any = object()
 """No body at all, which is not the same as null."""
 
 JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 
 
 def user(login: str, password: str) -> Who:

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from hub.store import Tx
+from protocol.names import AccessType, GrantType, KeyType
+from tests.builders import permission
 from tests.rest.test_rules import ROWS as INDEX
 from tests.websocket.tenants import MEMBERS, NETWORKS, Who, world_of
 
@@ -32,6 +35,38 @@ def site_world(*who: Who) -> dict[str, Any]:
         "deviceClass": {**world["deviceClass"], "equipment": [{"name": "e", "code": "e", "type": "t"}]},
         "devices": [{**device, "data": {"of": device["guid"]}} for device in world["devices"]],
     }
+
+
+GRANT = {
+    "client": {"oauthId": "app"},
+    "type": "Code",
+    "redirectUri": "https://app.com/cb",
+    "scope": "GetDevice",
+    "networkIds": [1],
+}
+"""What everybody grants to the one OAuth client."""
+
+
+def put_grants(tx: Tx) -> dict[str, str]:
+    """An OAuth client, and a grant of each tenant's: 1 is alice's, 2 is bob's. Their keys come after all others."""
+    app = tx.oauth.insert_client(name="App", domain="app.com", redirect_uri="https://app.com/cb", oauth_id="app").client
+    for login in ("alice", "bob"):
+        user_id = USERS[login]
+        narrow = permission(domains=["app.com"], actions=["GetDevice"], network_ids=[1])
+        key = tx.insert_key(user_id=user_id, label=f"{login}s-grant", permissions=[narrow], type=KeyType.OAUTH).key
+        tx.oauth.insert_grant(
+            user_id=user_id,
+            client_id=app.id,
+            key_id=key.id,
+            timestamp_ms=1,
+            type=GrantType.CODE,
+            access_type=AccessType.OFFLINE,
+            redirect_uri="https://app.com/cb",
+            scope="GetDevice",
+            network_ids=[1],
+            auth_code=f"code-{login}",
+        )
+    return {}
 
 
 @dataclass(frozen=True)
@@ -90,6 +125,10 @@ ROWS_OF: dict[str, Callable[[Any], list[str]]] = {
     "listDeviceClasses": lambda body: [one["name"] for one in body],
     "getDeviceClass": lambda body: [body["name"]],
     "getEquipment": lambda body: [body["code"]],
+    "listOAuthClients": lambda body: [one["oauthId"] for one in body],
+    "getOAuthClient": lambda body: [body["oauthId"]],
+    "listOAuthGrants": lambda body: [str(one["id"]) for one in body],
+    "getOAuthGrant": lambda body: [str(body["id"])],
     "getConfiguration": lambda body: [],
     "getOpenApi": lambda body: [],
     "getInfo": lambda body: [],
@@ -108,6 +147,7 @@ def reads(who: Who, messages: Messages) -> Iterator[Read]:
     yield from _networks(who)
     yield from _users(who)
     yield from _keys(who)
+    yield from _grants(who)
     yield from _classes()
     for guid in GUIDS:
         yield from _states(who, guid)
@@ -122,6 +162,8 @@ def _public() -> Iterator[Read]:
     yield Read("getAuthConfig", "/info/config/auth")
     yield Read("getClusterConfig", "/info/config/cluster")
     yield Read("getConfiguration", "/configuration/x")
+    yield Read("listOAuthClients", "/oauth/client", rows=("app",))
+    yield Read("getOAuthClient", "/oauth/client/1", rows=("app",))
 
 
 def _explanations(who: Who) -> Iterator[Read]:
@@ -219,9 +261,11 @@ def _users(who: Who) -> Iterator[Read]:
 
 
 def _keys(who: Who) -> Iterator[Read]:
-    labels = {"admin": ["publisher"], "alice": [], "bob": []}
+    labels = {"admin": ["publisher"], "alice": ["alices-grant"], "bob": ["bobs-grant"]}
+    second = "alices-grant"
     if who.kind == "key":
-        labels[who.login].append(who.name)
+        second = who.name
+        labels[who.login].insert(who.login == "admin", who.name)
     for addressed, login in {"current": who.login, "1": "admin", "2": "alice", "3": "bob", "99": ""}.items():
         path = f"/user/{addressed}/accesskey"
         if not login or who.login not in (login, "admin"):
@@ -229,8 +273,23 @@ def _keys(who: Who) -> Iterator[Read]:
             yield from (Read("getAccessKey", f"{path}/{one}", 401) for one in (1, 2, 99))
             continue
         yield Read("listAccessKeys", path, rows=tuple(labels[login]))
-        for key_id, label in {1: "publisher", 2: who.name, 99: ""}.items():
+        for key_id, label in {1: "publisher", 2: second, 99: ""}.items():
             yield Read("getAccessKey", f"{path}/{key_id}", *((200, (label,)) if label in labels[login] else (404,)))
+
+
+def _grants(who: Who) -> Iterator[Read]:
+    grants = {"admin": ("1", "2"), "alice": ("1",), "bob": ("2",)}
+    for addressed, login in {"current": who.login, "1": "admin", "2": "alice", "3": "bob", "99": ""}.items():
+        path = f"/user/{addressed}/oauth/grant"
+        refused = 404 if who.login == "admin" and not login else 401
+        if not login or who.login not in (login, "admin"):
+            yield Read("listOAuthGrants", path, refused)
+            yield from (Read("getOAuthGrant", f"{path}/{one}", refused) for one in (1, 2, 99))
+            continue
+        yield Read("listOAuthGrants", path, rows=grants[login])
+        yield Read("listOAuthGrants", f"{path}?type=Code&clientOAuthId=app&scope=GetDevice", rows=grants[login])
+        for one in ("1", "2", "99"):
+            yield Read("getOAuthGrant", f"{path}/{one}", *((200, (one,)) if one in grants[login] else (404,)))
 
 
 def _classes() -> Iterator[Read]:
@@ -259,6 +318,7 @@ def attempts(who: Who, messages: Messages) -> Iterator[Attempt]:
     yield from _inserts(who, messages)
     yield from _saves(who)
     yield from _new_keys(who)
+    yield from _new_grants(who)
     yield from _managing(who)
     yield from _deletes(who)
 
@@ -306,7 +366,30 @@ def _new_keys(who: Who) -> Iterator[Attempt]:
             yield Attempt("updateAccessKey", "PUT", f"{path}/1", body, 204 if covers else 403, covers)
 
 
+def _new_grants(who: Who) -> Iterator[Attempt]:
+    covers = who.kind != "key" or any(
+        not entry.keys() & {"actions", "subnets", "domains", "deviceGuids"} and 1 in entry.get("networkIds", [1])
+        for entry in who.permissions
+    )
+    for addressed, login in {"current": who.login, "1": "admin", "2": "alice", "3": "bob", "99": ""}.items():
+        path, is_mine = f"/user/{addressed}/oauth/grant", login != "" and who.login in (login, "admin")
+        unknown = 404 if who.login == "admin" and not login else 401
+        status = (201 if covers else 403) if is_mine else unknown
+        yield Attempt("createOAuthGrant", "POST", path, GRANT, status, is_mine and covers)
+        for grant_id, owner in {1: "alice", 2: "bob", 99: ""}.items():
+            found = is_mine and owner != "" and login in (owner, "admin")
+            status = (200 if covers else 403) if found else 404 if is_mine else unknown
+            yield Attempt("updateOAuthGrant", "PUT", f"{path}/{grant_id}", {}, status, found and covers)
+            if not found:
+                yield Attempt(
+                    "deleteOAuthGrant", "DELETE", f"{path}/{grant_id}", None, 204 if is_mine else unknown, False
+                )
+
+
 def _managing(who: Who) -> Iterator[Attempt]:
+    app = {"name": "tried", "domain": "tried", "redirectUri": "tried", "oauthId": "tried"}
+    yield Attempt("createOAuthClient", "POST", "/oauth/client", app, 201, True)
+    yield Attempt("updateOAuthClient", "PUT", "/oauth/client/1", {"domain": "app.com", "subnet": "::/0"}, 204, True)
     reached = who.networks("ManageNetwork")
     yield Attempt("updateCurrentUser", "PUT", "/user/current", {"data": "tried"}, 204, True)
     yield Attempt("createUser", "POST", "/user", {"login": "tried", "role": 1, "status": 0}, 201, True)
@@ -333,6 +416,10 @@ def _managing(who: Who) -> Iterator[Attempt]:
 
 
 def _deletes(who: Who) -> Iterator[Attempt]:
+    if who.login:
+        first = 2 if who.login == "bob" else 1
+        yield Attempt("deleteOAuthGrant", "DELETE", f"/user/current/oauth/grant/{first}", None, 204, True)
+    yield Attempt("deleteOAuthClient", "DELETE", "/oauth/client/1", None, 204, True)
     for guid in GUIDS:
         done = who.reaches(guid, "RegisterDevice")
         yield Attempt("deleteDevice", "DELETE", f"/device/{guid}", None, 204 if done else 404, done)
@@ -352,5 +439,5 @@ STREAMS = {
 }
 """They have no end: they are read event by event."""
 
-UNTRIED = {"setConfiguration", "login", *STREAMS}
-"""One is not there by default; the other is how somebody becomes somebody."""
+UNTRIED = {"setConfiguration", "login", "getOAuthToken", *STREAMS}
+"""One is not there by default; the others are how somebody becomes somebody."""

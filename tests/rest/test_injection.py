@@ -47,6 +47,8 @@ HAS_ROWS = {
     "/user/{}/accesskey": "/user/current/accesskey",
     "/device/{}/command": "/device/lamp/command",
     "/device/{}/notification": "/device/lamp/notification",
+    "/oauth/client": "/oauth/client",
+    "/user/{}/oauth/grant": "/user/current/oauth/grant",
 }
 
 LISTS = [route for route in ROUTES if route.method == "GET" and shape_of(route) in HAS_ROWS]
@@ -79,6 +81,10 @@ OTHERS = [
 async def hub(site):
     await site.admin.post("/device/lamp/command", {"command": "on"})
     await site.admin.post("/device/lamp/notification", {"notification": "on"})
+    app = {"name": "App", "domain": "app.com", "redirectUri": "https://app.com/cb", "oauthId": "app"}
+    await site.admin.post("/oauth/client", app)
+    grant = {"client": {"oauthId": "app"}, "type": "Token", "redirectUri": "https://app.com/cb", "scope": "GetDevice"}
+    await site.admin.post("/user/current/oauth/grant", grant)
     return site
 
 

@@ -74,6 +74,17 @@ GET     /device/{}/notification/stream       streamNotifications      ADMIN CLIE
 GET     /device/notification/stream          streamNotificationsOfMany ADMIN CLIENT GetDeviceNotification
 POST    /device/{}/notification              notification/insert      ADMIN CLIENT DEVICE CreateDeviceNotification
 GET     /access/explain                      access/explain           ALL
+GET     /oauth/client                        listOAuthClients         ALL
+GET     /oauth/client/{}                     getOAuthClient           ALL
+POST    /oauth/client                        createOAuthClient        ADMIN ManageOAuthClient
+PUT     /oauth/client/{}                     updateOAuthClient        ADMIN ManageOAuthClient
+DELETE  /oauth/client/{}                     deleteOAuthClient        ADMIN ManageOAuthClient
+GET     /user/{}/oauth/grant                 listOAuthGrants          ADMIN CLIENT ManageOAuthGrant
+GET     /user/{}/oauth/grant/{}              getOAuthGrant            ADMIN CLIENT ManageOAuthGrant
+POST    /user/{}/oauth/grant                 createOAuthGrant         ADMIN CLIENT ManageOAuthGrant
+PUT     /user/{}/oauth/grant/{}              updateOAuthGrant         ADMIN CLIENT ManageOAuthGrant
+DELETE  /user/{}/oauth/grant/{}              deleteOAuthGrant         ADMIN CLIENT ManageOAuthGrant
+POST    /oauth2/token                        getOAuthToken            ALL
 """
 """Method, path, operation; then the roles, and what a key must be allowed; without that, no key may."""
 

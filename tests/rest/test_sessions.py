@@ -167,15 +167,17 @@ async def test_a_login_that_says_too_little_is_refused(site, body, refusal):
 # --- with an identity provider ----------------------------------------------------------------------------------------
 
 COMPLETE = {
-    Provider.GOOGLE: {"access_token": "t"},
+    Provider.GOOGLE: {"code": "c", "redirect_uri": "r"},
     Provider.FACEBOOK: {"code": "c", "redirect_uri": "r"},
     Provider.GITHUB: {"code": "c"},
 }
 
 
 @pytest.mark.parametrize("provider", COMPLETE)
-async def test_a_provider_has_to_be_enabled(site, provider):
+async def test_a_provider_has_to_be_enabled(start_site, provider):
     """Then a login has to be complete, and then the provider has to be there."""
+    nowhere = "http://127.0.0.1:1/token"  # and were it somewhere, it could not be asked there
+    site = await start_site(google_token_url=nowhere, facebook_token_url=nowhere, github_token_url=nowhere)
     named = provider.capitalize()
     complete = {"providerName": named, **COMPLETE[provider]}
     assert told(await site.nobody.post(LOGIN, complete)) == (401, f"Identity provider with id = {named} not allowed")

@@ -8,14 +8,25 @@ from typing import Any
 import pytest
 
 from hub.rest.api import ROUTES
-from hub.store import LogQuery
+from hub.store import Listing, LogQuery
 from protocol.names import Kind
 from tests.edge_client import Response
 from tests.rest import http
 from tests.rest.conftest import Site
 from tests.rest.http import NOBODY, NOTHING, Client
 from tests.rest.streaming import Events, stream
-from tests.rest.tenants import MARKS, ROWS_OF, UNTRIED, Attempt, Messages, attempts, may_call, reads, site_world
+from tests.rest.tenants import (
+    MARKS,
+    ROWS_OF,
+    UNTRIED,
+    Attempt,
+    Messages,
+    attempts,
+    may_call,
+    put_grants,
+    reads,
+    site_world,
+)
 from tests.waiting import WAIT_S
 from tests.websocket.tenants import EVERYBODY, NETWORKS, Who
 
@@ -57,7 +68,7 @@ def status_of(operation: str, status: int, who: Who) -> int:
 @everybody
 async def test_a_read_shows_what_its_caller_may_see_and_nothing_else(start_site, who):
     """Every reading operation × own, foreign, both, all, none, unknown: exactly the visible rows are there."""
-    site = await start_site(site_world(who), **QUIET)
+    site = await start_site(site_world(who), then=put_grants, **QUIET)
     messages = await publish(site.by_key("publisher"), "equipment")
 
     async with client_of(site, who).kept() as client:
@@ -97,7 +108,7 @@ def test_no_reading_operation_goes_unasked():
 @everybody
 async def test_a_change_is_made_only_where_its_caller_may(start_site, who):
     """Every changing operation × own, foreign, unknown: what is refused leaves no trace, what is allowed is done."""
-    site = await start_site(site_world(who), **QUIET)
+    site = await start_site(site_world(who), then=put_grants, **QUIET)
     messages = await publish(site.by_key("publisher"), "equipment")
     tried = list(attempts(who, messages))
     without_effect = [attempt for attempt in tried if not (may_call(who, attempt.operation) and attempt.changes)]
@@ -135,6 +146,8 @@ async def state(site: Site) -> Any:
             [tx.equipment_states(device.id) for device in devices],
             tx.device_classes(),
             tx.keys(None),
+            tx.oauth.list_clients(Listing()),
+            tx.oauth.list_grants(Listing()),
             tx.configuration(),
         )
 
