@@ -326,7 +326,7 @@ class Gateway:
                 # One of the three places that must survive: a socket that fails ends alone.
                 log.exception("a socket failed")
                 socket.abort()
-        if taken := self.fan_out.take_taken():
+        if taken := self.fan_out.takers.take_taken():
             self.states.sent(taken)
 
     # --- messages
