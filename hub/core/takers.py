@@ -23,7 +23,9 @@ class Takers:
     def __init__(self) -> None:
         self._of: dict[int, dict[Subscription, None]] = {}
         self._expected: list[Published] = []
-        self._taken: list[Taken] = []
+        self.taken: list[Taken] = []
+        """Commands that were given to their devices' own connections since :meth:`take_taken`. What is in an outbox and
+        is not refused by its limit is written in this turn."""
 
     @property
     def devices(self) -> Collection[int]:
@@ -76,14 +78,13 @@ class Takers:
         """A subscription is given these."""
         if subscription.takes_for is not None:
             connection = subscription.connection
-            self._taken += [(connection, one) for one in messages if isinstance(one, Command)]
+            self.taken += [(connection, one) for one in messages if isinstance(one, Command)]
 
     # --- asked
 
     def take_taken(self) -> list[Taken]:
-        """Commands that were given to their devices' own connections since this was asked last: what is in an outbox
-        and is not refused by its limit is written in this turn."""
-        taken, self._taken = self._taken, []
+        """What was taken, for somebody who goes on from here."""
+        taken, self.taken = self.taken, []
         return taken
 
 
