@@ -205,10 +205,8 @@ def _granting(rule: Rule, principal: Principal, target: Target, peer: Peer) -> I
     if rule.key_action is None:
         return
     if key is not None and owner is not None:
-        for number, permission in enumerate(map(as_meant, key.permissions)):
-            if first_failing(permission, rule.key_action, owner, peer, target) is None:
-                yield {"key": key.id, "permission": number}
-                break
+        failing_first = [first_failing(as_meant(one), rule.key_action, owner, peer, target) for one in key.permissions]
+        yield {"key": key.id, "permission": failing_first.index(None)}
     if owner is not None:
         yield from _way(owner, target)
     elif principal.device is not None and target.guid is not None:

@@ -253,7 +253,6 @@ command = _log(
         sqlite_where=text("updated = 0"),
         postgresql_where=text("NOT updated"),
     ),
-    Column("state", Integer, nullable=False, server_default=text("0")),
     # By which other workers find what has been updated; 0: there were none.
     Column("update_id", BigInteger, nullable=False, server_default=text("0")),
     Index(
@@ -262,6 +261,8 @@ command = _log(
         sqlite_where=text("update_id > 0"),
         postgresql_where=text("update_id > 0"),
     ),
+    # What the hub knows of it; see hub.core.states.
+    Column("state", Integer, nullable=False, server_default=text("0")),
     index=True,
 )
 

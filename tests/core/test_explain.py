@@ -228,6 +228,13 @@ def test_a_network_that_is_named_is_explained_like_a_device():
     assert why("GetNetwork", key, Target()) == (True, [{"role": "key"}, {"key": 7, "permission": 0}])
 
 
+def test_an_explanation_goes_out_as_members():
+    """For an answer of the API."""
+    told = explain(rule_named("GetDevice"), ANONYMOUS, Target(), HERE)
+
+    assert told.members() == {"allowed": told.allowed, "because": list(told.because)}
+
+
 def test_roles_are_told_who_may():
     """A device inserts no commands, and nobody but a device asks for itself."""
     itself = device_principal(device("lamp"))
@@ -237,6 +244,7 @@ def test_roles_are_told_who_may():
         [{"role": "device", "condition": "role", "has": ["admin", "client", "key"]}],
     )
     assert why("device/get", itself) == (True, [{"role": "device"}])
+    assert why("GetDevice", itself, Target()) == (True, [{"role": "device"}])
     assert why("UpdateDeviceCommand", itself) == (True, [{"role": "device"}, {"device": "lamp"}])
     assert why("UpdateDeviceCommand", itself, Target("fan", 1)) == (False, [{"device": "lamp", "condition": "visible"}])
     assert why("RegisterDevice", ANONYMOUS) == (False, [{"role": "anonymous", "condition": "visible"}])
@@ -253,6 +261,7 @@ def test_who_would_see_a_device_is_told_that_there_is_none():
     )
     assert why("GetDevice", alice, target_of(alice, "nobody", None)) == (False, [{"user": 2, "condition": "visible"}])
     assert target_of(alice, None, None, network=4) == Target(network=4)
+    assert target_of(alice, "lamp", device("lamp")) == Target("lamp", 1)
 
 
 def test_of_others_rights_only_the_device_is_hidden():
