@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -26,31 +27,32 @@ DELIVERING_MOST = 1_000
 
 _current: ContextVar["Traced | None"] = ContextVar("traced", default=None)
 _propagator = TraceContextTextMapPropagator()
+_NOTHING = Context()
 
 
 class Traced:
     """One request that is followed, from its beginning to its answer. :meth:`end` it, whatever comes."""
 
-    __slots__ = ("_commit", "_gateway", "_message_id", "_span", "_tracer", "traceparent")
+    __slots__ = ("_commit", "_gateway", "_message_id", "_span", "_tracer")
 
-    def __init__(
-        self, gateway: "TracedGateway", name: str, *, carrier: Mapping[str, str], told: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, gateway: "TracedGateway", span: Span) -> None:
         self._gateway = gateway
         self._tracer = gateway.tracer
-        # What is malformed is as good as absent (W3C Trace Context, 4.2): the propagator sees to that.
-        context = _propagator.extract(carrier)
-        self._span = self._tracer.start_span(name, context, SpanKind.SERVER, dict(told))
+        self._span = span
         self._commit: Span = INVALID_SPAN
         self._message_id: int | None = None
-        outward: dict[str, str] = {}
-        _propagator.inject(outward, set_span_in_context(self._span))
-        self.traceparent = outward["traceparent"]
 
     @property
     def is_followed(self) -> bool:
         """Whether it was chosen among the many."""
         return bool(self._span.is_recording())
+
+    @property
+    def traceparent(self) -> str:
+        """What whoever gets the message calls its parent."""
+        outward: dict[str, str] = {}
+        _propagator.inject(outward, set_span_in_context(self._span))
+        return outward["traceparent"]
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -64,7 +66,8 @@ class Traced:
     def committing(self, message_id: int | None = None) -> None:
         """Its write is queued."""
         self._message_id = message_id
-        self._commit = self._child("commit", SpanKind.INTERNAL)
+        if self.is_followed:
+            self._commit = self._child("commit", SpanKind.INTERNAL)
 
     def committed(self, error: BaseException | None = None) -> None:
         """Its write has ended. Idempotent."""
@@ -113,14 +116,16 @@ class TracedGateway(Gateway):
         self._publishing: Traced | None = None
         self._delivering: list[Span] = []
 
-    def follow_request(self, name: str, carrier: Mapping[str, str], told: Mapping[str, Any]) -> Traced:
-        """Follow a request.
+    def follow_request(self, name: str, traceparent: str | None, told: Mapping[str, Any]) -> Traced | None:
+        """Follow a request. None: it was not chosen, and its sender does not ask for anything to be carried on.
 
         Args:
-            carrier: ``traceparent``, if its sender follows it, too.
+            traceparent: what came with it. What is malformed is as good as absent (W3C Trace Context, 4.2).
             told: what there is to say of it.
         """
-        return Traced(self, name, carrier=carrier, told=told)
+        context = _NOTHING if traceparent is None else _propagator.extract({"traceparent": traceparent}, _NOTHING)
+        span = self.tracer.start_span(name, context, SpanKind.SERVER, told)
+        return Traced(self, span) if span.is_recording() or context else None
 
     def forget(self, message_id: int | None) -> None:
         """A request has been answered, so its message is committed or never will be. Idempotent."""

@@ -9,6 +9,7 @@ from starlette.types import Scope
 from hub.actions.caller import Caller
 from hub.actions.subscriptions import Streaming, stream_messages
 from hub.core.connection import Connection
+from hub.gateway.admission import retry_after_s
 from hub.rest.replies import EVENT_STREAM, Reply
 from hub.rest.route import Route
 from protocol.errors import (
@@ -18,11 +19,12 @@ from protocol.errors import (
     NOT_AUTHENTICATED,
     TOO_MANY_CONNECTIONS,
     TURNED_AWAY,
+    HubError,
 )
 from protocol.forms import Form
 from protocol.message_forms import StreamMany, StreamOne
 from protocol.message_views import COMMAND, NOTIFICATION
-from protocol.names import Operation
+from protocol.names import CloseCode, Operation
 from protocol.views import View, reference
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -62,8 +64,15 @@ async def begin_stream(
         caller.connection = stream.connection
         streaming = await perform(caller)
         if stream.connection.closing is not None:
-            raise NOT_AUTHENTICATED.error()
+            raise _ended(*stream.connection.closing)
         stream.begin(headers, streaming)
+
+
+def _ended(code: CloseCode, reason: str) -> HubError:
+    """What a stream would have said that ends before it has begun."""
+    if code == CloseCode.UNAUTHENTICATED:
+        return NOT_AUTHENTICATED.error()
+    return TURNED_AWAY.error(text=reason[:1].upper() + reason[1:], retry_after_s=retry_after_s())
 
 
 def head() -> Reply:

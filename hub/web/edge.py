@@ -194,10 +194,12 @@ class Edge:
         self.public_url = public_url.rstrip("/") if public_url else None
         self.json: Codec = JsonCodec(depth=limits.json_depth, nodes=limits.json_nodes)
         bounds = {"depth": limits.json_depth, "nodes": limits.json_nodes}
-        self._extended: dict[str, Codec] = {
+        self.codecs: dict[str | None, Codec] = {
+            None: self.json,
             Subprotocol.JSON: kinds.extended_json(**bounds),
             Subprotocol.MSGPACK: kinds.extended_msgpack(**bounds),
         }
+        """What a socket speaks, by the subprotocol that it has asked for."""
         self.wheel = Wheel(step_s=limits.step_s())
         self.counters = Counters()
         self.tally = gateway.tally
@@ -233,10 +235,6 @@ class Edge:
         self.behind = 0
         """How many peers were behind with reading at the last step."""
         self.wheel.sweep(self)
-
-    def codec(self, subprotocol: str | None) -> Codec:
-        """What a socket speaks that has offered this; None: it has not asked for extended mode."""
-        return self.json if subprotocol is None else self._extended[subprotocol]
 
     @property
     def silence_s(self) -> float | None:

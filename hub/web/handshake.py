@@ -104,7 +104,7 @@ def _opening(
     host = next((value for name, value in headers if name == "host"), "localhost")
     return Opening(
         endpoint,
-        edge.codec(subprotocol),
+        edge.codecs[subprotocol],
         subprotocol is not None,
         Peer(source.address, origin),
         (edge.public_url or f"{'https' if source.secure else 'http'}://{host}") + context,

@@ -34,9 +34,11 @@ class TracedConversation(Conversation):
         if exchange.action not in PIPELINED:
             super()._start(exchange)
             return
-        carrier = {} if traceparent is None else {"traceparent": traceparent}
         told = {"network.protocol.name": "websocket", "hub.principal": connection.principal.identity}
-        traced = cast(TracedGateway, self._gateway).follow_request(exchange.action.value, carrier, told)
+        traced = cast(TracedGateway, self._gateway).follow_request(exchange.action.value, traceparent, told)
+        if traced is None:
+            super()._start(exchange)
+            return
         self._followed[exchange] = traced
         with traced.current():
             super()._start(exchange)
@@ -62,14 +64,10 @@ def follow_rest(app: ASGIApp, gateway: TracedGateway) -> ASGIApp:
     """The same application, whose inserts and updates of messages are followed."""
 
     async def followed(scope: Scope, receive: Receive, send: Send) -> None:
-        found = FOLLOWED.search(scope["raw_path"]) if scope["method"] in ("POST", "PUT") else None
-        if found is None:
+        traced = _follow(scope, gateway)
+        if traced is None:
             await app(scope, receive, send)
             return
-        sent = [value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"]
-        carrier = {"traceparent": sent[0]} if len(sent) == 1 else {}  # Of several none counts.
-        told = {"network.protocol.name": "http", "http.request.method": scope["method"]}
-        traced = gateway.follow_request(f"{scope['method']} {found[1].decode()}", carrier, told)
         failed: BaseException | None = None
 
         async def answer(message: Message) -> None:
@@ -87,3 +85,13 @@ def follow_rest(app: ASGIApp, gateway: TracedGateway) -> ASGIApp:
             traced.end(failed)
 
     return followed
+
+
+def _follow(scope: Scope, gateway: TracedGateway) -> Traced | None:
+    found = FOLLOWED.search(scope["raw_path"]) if scope["method"] in ("POST", "PUT") else None
+    if found is None:
+        return None
+    sent = [value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"]
+    traceparent = sent[0] if len(sent) == 1 else None  # Of several none counts.
+    told = {"network.protocol.name": "http", "http.request.method": scope["method"]}
+    return gateway.follow_request(f"{scope['method']} {found[1].decode()}", traceparent, told)

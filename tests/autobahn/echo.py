@@ -76,7 +76,7 @@ async def main() -> None:
     """Serve until standard input ends."""
     with tempfile.TemporaryDirectory() as directory:
         hub = Hub(settings(Path(directory)))
-        hub.edge.json, hub.edge.msgpack = EchoCodec(TEXT), EchoCodec(BINARY)
+        hub.edge.codecs |= {"hub.1.json": EchoCodec(TEXT), "hub.1.msgpack": EchoCodec(BINARY), None: EchoCodec(TEXT)}
         await hub.start()
         async with serve(plain_echo, "127.0.0.1", 0, max_size=LARGEST_BYTES, compression=None, logger=QUIET) as plain:
             port = next(iter(plain.sockets)).getsockname()[1]

@@ -6,7 +6,7 @@ import pytest
 
 from hub.store import Tx
 from protocol.entities import KeyPermission
-from protocol.names import Kind
+from protocol.names import CloseCode, Kind
 from tests.edge_client import Wire, request
 from tests.rest.polling import clean, command, metric, notify
 from tests.rest.streaming import COMMANDS, NOTIFICATIONS, OF_MANY, last, stream
@@ -367,17 +367,26 @@ async def test_a_shutdown_ends_streams_with_a_time_to_come_back(start_site):
     assert len({ending.retry_ms for ending in endings}) == 2
 
 
-async def test_who_is_revoked_while_a_stream_begins_gets_none(site, monkeypatch):
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (CloseCode.UNAUTHENTICATED, (401, "Unauthorized")),
+        (CloseCode.RESTART, (503, "The hub restarts")),
+    ],
+)
+async def test_what_ends_before_it_begins_is_refused(site, monkeypatch, code, told):
     """The answer is that of somebody who asks too late, not a stream that ends."""
     follow = site.hub.gateway.subscribe
 
     def subscribe(connection, *args, **options):
-        site.hub.gateway.close(connection, 4401, "credentials are no longer valid")
+        site.hub.gateway.close(connection, code, "the hub restarts")
         return follow(connection, *args, **options)
 
     monkeypatch.setattr(site.hub.gateway, "subscribe", subscribe)
 
-    assert await refused(site.admin, NOTIFICATIONS) == (401, "Unauthorized")
+    response = await site.admin.get(NOTIFICATIONS)
+
+    assert (response.status, response.json()["message"]) == told
     await clean(site.hub)
 
 

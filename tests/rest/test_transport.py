@@ -20,6 +20,7 @@ ALLOWED = {
     "Auth-DeviceKey",
     "Hub-Version",
     "Idempotency-Key",
+    "Last-Event-ID",
 }
 
 

@@ -31,6 +31,24 @@ async def test_a_client_talks_over_tls(start, certificate):
     assert answer["info"]["restServerUrl"] == f"https://127.0.0.1:{home.hub.port}/api/rest"
 
 
+async def test_a_stream_is_read_over_tls(start, certificate):
+    """The transport of its request is the one that it is written to, encrypted as it was."""
+    home = await start(**certificate)
+    trusted = ssl.create_default_context(cafile=certificate["tls_certificate"])
+    reader, writer = await asyncio.open_connection("127.0.0.1", home.hub.port, ssl=trusted)
+    key = home.secrets["dashboard"]
+    path = "/api/rest/device/notification/stream"
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {key}\r\n\r\n".encode())
+
+    async with asyncio.timeout(WAIT_S):
+        head = await reader.readuntil(b"\r\n\r\n")
+        begun = await reader.readuntil(b"\n\n")
+    writer.close()
+
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"event: notification/subscribe\n" in begun
+
+
 async def test_a_peer_that_never_begins_tls_is_closed(start, certificate):
     """The handshake's deadline holds before anything is encrypted, too."""
     home = await start(**certificate, handshake_s=0.2)
