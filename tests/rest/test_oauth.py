@@ -251,6 +251,34 @@ async def test_a_client_is_not_slowed_down_by_others_who_guess(site, secret):
     assert (await site.client(http.user("app", secret)).get("/info")).status == 200
 
 
+async def test_who_is_slowed_down_is_looked_up_no_more_than_who_is_nobody(site, monkeypatch):
+    """Else the time of an answer would tell which logins there are; a user goes before a client of the same name."""
+    await site.admin.post("/user", {"login": "app", "role": 1, "status": 0, "password": "its-own"})
+    secret = (await site.admin.post("/oauth/client", APP)).json()["oauthSecret"]
+    for login in ("app", "alice", "nobody"):
+        for _ in range(6):
+            await site.client(http.user(login, "guess")).get("/info")
+    asked = []
+    for name in ("find_login", "consult"):
+        monkeypatch.setattr(site.hub.store, name, noted(asked, name, getattr(site.hub.store, name)))
+
+    by_login = {}
+    for login in ("alice", "nobody"):
+        assert (await site.client(http.user(login, "guess")).get("/info")).status == 401
+        by_login[login], asked[:] = list(asked), []
+
+    assert by_login["alice"] == by_login["nobody"] == ["consult"]
+    assert (await site.client(http.user("app", secret)).get("/info")).status == 401
+
+
+def noted(asked, name, work):
+    async def ask(*args, **options):
+        asked.append(name)
+        return await work(*args, **options)
+
+    return ask
+
+
 # --- clients ----------------------------------------------------------------------------------------------------------
 
 
