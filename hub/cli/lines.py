@@ -18,6 +18,9 @@ from protocol.names import (
     LOGIN_MAX,
     NAME_MAX,
     NETWORK_KEY_MAX,
+    OAUTH_ID_MAX,
+    REDIRECT_URI_MAX,
+    SUBNET_MAX,
     VERSION_MAX,
     KeyAction,
 )
@@ -172,6 +175,14 @@ SHAPES: dict[str, Shape] = {
         "expires": Member(_or_null(_time)),
         "permissions": Member(_listed(_object(_PERMISSION)), required=True),
         "hash": Member(_object(_KEY_HASH)),
+    },
+    "application": {
+        "oauthId": Member(_text(OAUTH_ID_MAX), required=True),
+        "name": Member(NAME, required=True),
+        "domain": Member(NAME, required=True),
+        "redirectUri": Member(_text(REDIRECT_URI_MAX), required=True),
+        "subnet": Member(_or_null(_text(SUBNET_MAX))),
+        "secret": Member(_object({"secret_sealed": Member(_text(256), required=True)})),
     },
     "device": {
         "guid": Member(_text(GUID_MAX), required=True),
