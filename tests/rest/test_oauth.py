@@ -6,6 +6,7 @@ import pytest
 
 from protocol.entities import KeyPermission
 from protocol.names import KeyType, UserStatus
+from tests.core.test_grants import CHALLENGE, VERIFIER
 from tests.gateway.inside import take_clock
 from tests.rest import http
 from tests.rest.http import FORM
@@ -111,6 +112,19 @@ async def test_a_code_is_good_for_ten_minutes(site, app, alice):
     await site.hub.gateway.duties.forget_codes()
     assert told(await exchange(app, second)) == NO_CODE
     assert site.hub.gateway.duties.codes_forgotten == 1
+
+
+async def test_a_code_goes_to_whoever_asked_for_it(app, alice):
+    """Who has only seen the code gets nothing for it, and costs it nothing; the next has a challenge of its own."""
+    made = await grant(alice, codeChallenge=CHALLENGE)
+
+    assert told(await exchange(app, made["authCode"])) == NO_CODE
+    assert told(await exchange(app, made["authCode"], code_verifier=VERIFIER[:-1])) == NO_CODE
+    assert (await exchange(app, made["authCode"], code_verifier=VERIFIER)).status == 200
+
+    plain = (await alice.put(f"{GRANTS}/{made['id']}", {})).json()["authCode"]
+    assert told(await exchange(app, plain, code_verifier=VERIFIER)) == NO_CODE
+    assert (await exchange(app, plain)).status == 200
 
 
 async def test_a_renewed_grant_has_another_code_also_after_an_exchange(app, alice):

@@ -31,7 +31,7 @@ const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
 class Refusal extends Error {}
 
 // What the application asks for, once it is known to be sound, and who answers.
-const asked = { client: null, redirectUri: "", target: null, type: "", accessType: "", scope: [], state: null };
+const asked = { client: null, redirectUri: "", target: null, type: "", accessType: "", scope: [], state: null, challenge: null };
 const person = { key: null, user: null };
 
 // --- the hub -----------------------------------------------------------------------------------------------------------
@@ -80,6 +80,10 @@ async function read() {
   asked.redirectUri = query.get("redirect_uri") || asked.client.redirectUri;
   asked.state = query.get("state");
   asked.type = word(query, "response_type", ["code", "token"]);
+  asked.challenge = query.get("code_challenge");
+  // A challenge that is the secret itself (plain, which is meant where nothing is said) would protect nobody.
+  if (asked.challenge && query.get("code_challenge_method") !== "S256")
+    throw refusal("invalid_request", "The application has to say S256 as code_challenge_method.");
   asked.accessType = word(query, "access_type", ["online", "offline"], "online");
   asked.scope = (query.get("scope") ?? "").split(" ").filter(Boolean);
   if (!asked.scope.length) throw refusal("invalid_scope", "The application has not said what it wants to do (scope).");
@@ -222,13 +226,13 @@ function chosenNetworks() {
 
 async function allow() {
   const networkIds = chosenNetworks();
-  const { type, accessType, redirectUri } = asked;
+  const { type, accessType, redirectUri, challenge: codeChallenge } = asked;
   const scope = asked.scope.join(" ");
   const path = "/user/current/oauth/grant";
   const old = await earlier(path, { clientOAuthId: asked.client.oauthId, type, scope, redirectUri, accessType });
   const made = old
-    ? await ask("PUT", `${path}/${old.id}`, { networkIds })
-    : await ask("POST", path, { client: { oauthId: asked.client.oauthId }, type, accessType, redirectUri, scope, networkIds });
+    ? await ask("PUT", `${path}/${old.id}`, { networkIds, codeChallenge })
+    : await ask("POST", path, { client: { oauthId: asked.client.oauthId }, type, accessType, redirectUri, scope, networkIds, codeChallenge });
   await logOut();
   leave(type === "Code" ? { code: made.authCode } : { token_type: "Bearer", access_token: made.accessKey.key });
 }
