@@ -189,6 +189,28 @@ async def test_a_person_chooses_networks_and_comes_again(asking, page, applicati
 
 
 @needs_browser
+async def test_a_person_sees_what_was_allowed_and_takes_it_back(asking, page, application):
+    """On the same page, opened by itself."""
+    await asking.open(response_type="token", access_type="offline", scope="GetNetwork")
+    await asking.log_in()
+    await asking.consent()
+    await page.clicks("#allow")
+    key = Client(asking.world.hub.port, http.key((await application.has_heard())["access_token"]))
+    assert (await key.get("/network")).status == 200
+
+    await page.open(f"http://127.0.0.1:{asking.world.hub.port}/oauth2")
+    await asking.log_in()
+    assert "see your networks" in await page.shows("#grants", "Wall display")
+    await page.clicks("#grants button")
+    await page.shows("#about", "None may act for you")
+
+    assert (await key.get("/network")).status == 401
+    await page.clicks("#end")
+    await page.becomes("!document.getElementById('login').hidden")
+    assert await asking.keys() == []
+
+
+@needs_browser
 async def test_a_person_denies(asking, page, application):
     """The application hears so, and nothing is left of it."""
     await asking.open()
