@@ -206,6 +206,7 @@ class OAuthGrant:
         scope: names of key actions, with single blanks between them.
         network_ids: None: all networks of the user.
         auth_code: of type ``Code``, until it is exchanged.
+        code_challenge: what a secret of whoever asked for the code hashes to (RFC 7636); None: it told none.
     """
 
     id: int
@@ -219,3 +220,4 @@ class OAuthGrant:
     scope: str
     network_ids: tuple[int, ...] | None = None
     auth_code: str | None = field(default=None, repr=False)
+    code_challenge: str | None = None

@@ -1,5 +1,6 @@
 """What REST requests about OAuth clients, grants and tokens hold."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Self
@@ -24,6 +25,8 @@ from protocol.forms import (
 )
 from protocol.names import NETWORK_IDS_MAX, AccessType, GrantType
 from protocol.requests import Members, Unset, to_integer, to_text
+
+_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 def one_of_words(enumeration: type[StrEnum]) -> Type:
@@ -62,6 +65,14 @@ def to_network_ids(value: Any, name: str) -> tuple[int, ...] | None:
     return tuple(one for one in ids if one is not None)
 
 
+def to_challenge(value: Any, name: str) -> str | None:
+    """A SHA-256 digest as RFC 7636 writes it (``S256``); null is absent."""
+    if value is None or (isinstance(value, str) and _CHALLENGE.fullmatch(value)):
+        return value
+    raise bad_parameter(name)
+
+
+CHALLENGE = Type(to_challenge, {"type": ["string", "null"], "pattern": f"^{_CHALLENGE.pattern}$"})
 NETWORK_IDS = Type(to_network_ids, {"type": ["array", "null"], "items": {"type": "integer", "format": "int64"}})
 
 # --- clients ----------------------------------------------------------------------------------------------------------
@@ -162,6 +173,8 @@ class GrantForm(Form):
     redirect_uri: str | None | Unset = body(TEXT)
     scope: str | None | Unset = body(TEXT)
     network_ids: tuple[int, ...] | None | Unset = body(NETWORK_IDS)
+    code_challenge: str | None = body(CHALLENGE, default=None)
+    """Of the code that comes of this request, and of no other."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -211,6 +224,7 @@ class AskToken(Form):
     own_redirect_uri: str | None = body(TEXT_ASKED, "redirectUri", default=None)
     standard_redirect_uri: str | None = body(TEXT_ASKED, "redirect_uri", default=None)
     client_id: str | None = body(TEXT_ASKED, "client_id", default=None)
+    code_verifier: str | None = body(TEXT_ASKED, "code_verifier", default=None)
     scope: str | None = body(TEXT_ASKED, default=None)
     username: str | None = body(TEXT_ASKED, default=None)
     password: str | None = body(TEXT_ASKED, default=None)

@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def self_signed(directory: Path) -> tuple[Path, Path]:
-    """PEM files of a certificate for 127.0.0.1, and of its key."""
+def self_signed(directory: Path, *names: str) -> tuple[Path, Path]:
+    """PEM files of a certificate for 127.0.0.1, or for these names instead, and of its key."""
+    places = [x509.DNSName(name) for name in names] or [x509.IPAddress(IPv4Address("127.0.0.1"))]
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hub")])
     now = datetime.now(UTC)
@@ -23,7 +24,7 @@ def self_signed(directory: Path) -> tuple[Path, Path]:
         .serial_number(1)
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(places), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )

@@ -126,6 +126,7 @@ def make_grant(tx: Tx, wanted: Wanted, key: AccessKey, *, now_ms: int) -> ShownG
         scope=wanted.scope,
         network_ids=wanted.network_ids,
         auth_code=_new_code(wanted),
+        code_challenge=wanted.code_challenge,
     )
     return _made(grant, ShownKey(made.key, made.secret))
 
@@ -144,6 +145,7 @@ def renew_grant(tx: Tx, grant: OAuthGrant, wanted: Wanted, key: AccessKey, *, no
         scope=wanted.scope,
         network_ids=wanted.network_ids,
         auth_code=_new_code(wanted),
+        code_challenge=wanted.code_challenge,
     )
     renewed = tx.oauth.grant(grant.id)
     assert renewed is not None, "a row that this transaction has just written"
@@ -209,6 +211,7 @@ def _wanted(tx: Tx, ask: CreateGrant) -> Wanted:
         ask.redirect_uri or "",
         ask.scope or "",
         or_none(ask.network_ids),
+        ask.code_challenge,
     )
 
 
@@ -221,6 +224,7 @@ def _changed(tx: Tx, grant: OAuthGrant, ask: UpdateGrant) -> Wanted:
     check(OAUTH_GRANT, type=ask.type, accessType=ask.access_type)
     _check_rules(ask)
     given: dict[str, Any] = {
+        "code_challenge": ask.code_challenge,
         "type": ask.type,
         "access_type": ask.access_type,
         "redirect_uri": ask.redirect_uri,

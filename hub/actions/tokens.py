@@ -50,7 +50,9 @@ async def _by_code(gateway: Gateway, caller: Caller, ask: AskToken) -> Token:
 
     def work(tx: Tx, _: object) -> ShownKey:
         found = tx.oauth.grant_by_code(ask.code or "")
-        grant = check_exchange(found, oauth_id=oauth_id, redirect_uri=ask.redirect_uri, now_ms=now_ms)
+        grant = check_exchange(
+            found, oauth_id=oauth_id, redirect_uri=ask.redirect_uri, verifier=ask.code_verifier, now_ms=now_ms
+        )
         if not tx.oauth.take_code(grant.id, ask.code or ""):
             raise BAD_CODE.error()
         readable = tx.readable_key(grant.key.id)

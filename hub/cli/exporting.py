@@ -12,7 +12,7 @@ from hub.cli.users import words_of
 from hub.cli.values import utc
 from hub.store import Listing
 from protocol import __version__
-from protocol.entities import AccessKey, Device, DeviceClass, EquipmentState, KeyPermission, Network, User
+from protocol.entities import AccessKey, Device, DeviceClass, EquipmentState, KeyPermission, Network, OAuthClient, User
 from protocol.messages import Command, Message
 from protocol.names import KeyType, Kind
 
@@ -51,6 +51,7 @@ class Export:
         yield from self._each(lambda tx, listing: list(map(_class, tx.list_classes(listing))))
         yield from self._each(self._users)
         yield from self._each(self._keys_of_users)
+        yield from self._each(self._applications)
         yield from self._devices()
 
     def _header(self) -> Members:
@@ -117,6 +118,20 @@ class Export:
             "permissions": [_permission(permission, names) for permission in key.permissions],
         }
         return line | ({"hash": tx.kept_secrets("key", key.id)} if self._hashes else {})
+
+    def _applications(self, tx: "Tx", listing: Listing) -> list[Any]:
+        return [self._application(tx, client) for client in tx.oauth.list_clients(listing)]
+
+    def _application(self, tx: "Tx", client: OAuthClient) -> Members:
+        line: Members = {
+            "kind": "application",
+            "oauthId": client.oauth_id,
+            "name": client.name,
+            "domain": client.domain,
+            "redirectUri": client.redirect_uri,
+            "subnet": client.subnet,
+        }
+        return line | ({"secret": tx.kept_secrets("oauth_client", client.id)} if self._hashes else {})
 
     def _devices(self) -> Iterator[Members]:
         for page in self._session.device_pages(PAGE):

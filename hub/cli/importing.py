@@ -246,6 +246,25 @@ class Import:
             device_guids=_many(told.get("deviceGuids")),
         )
 
+    # --- applications ---
+
+    def _application(self, tx: "Tx", line: Members) -> Outcome:
+        values = _values(line, _APPLICATION)
+        has_secret = self._takes_hashes and "secret" in line
+        found = tx.oauth.client_by_oauth_id(line["oauthId"])
+        if found is None:
+            if not has_secret:
+                self._require_new_keys(f"application {line['oauthId']}")
+            made = tx.oauth.insert_client(oauth_id=line["oauthId"], **values)
+            if has_secret:
+                tx.put_secrets("oauth_client", made.client.id, line["secret"])
+            else:
+                self._tell_key({"kind": "application", "oauthId": line["oauthId"]}, made.secret)
+            return Outcome.CREATED
+        outcome = _update(lambda **changes: tx.oauth.update_client(found.id, **changes), found, values)
+        changed = has_secret and _put(tx, "oauth_client", found.id, line["secret"])
+        return Outcome.CHANGED if changed else outcome
+
     # --- devices ---
 
     def _device(self, tx: "Tx", line: Members) -> Outcome:
@@ -378,12 +397,14 @@ _APPLY: dict[str, Callable[[Import, Any, Members], Outcome]] = {
     "class": Import._class,
     "user": Import._user,
     "key": Import._key,
+    "application": Import._application,
     "device": Import._device,
     "notification": lambda it, tx, line: it._message(tx, Kind.NOTIFICATION, line),
     "command": lambda it, tx, line: it._message(tx, Kind.COMMAND, line),
 }
 
 _CLASS = {"isPermanent": "is_permanent", "offlineTimeout": "offline_timeout_s", "data": "data"}
+_APPLICATION = {"name": "name", "domain": "domain", "redirectUri": "redirect_uri", "subnet": "subnet"}
 _IDENTITIES = {
     "googleLogin": "google_login",
     "facebookLogin": "facebook_login",

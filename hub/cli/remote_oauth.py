@@ -4,7 +4,7 @@ from typing import Any
 
 from hub.cli.output import fail
 from hub.cli.remote_values import Shown, to_key
-from hub.cli.rest import Rest
+from hub.cli.rest import PAGE, Rest
 from hub.store import Listing, NewClient
 from protocol.entities import OAuthClient, OAuthGrant
 from protocol.names import AccessType, GrantType
@@ -28,7 +28,10 @@ class RemoteOAuth:
         return next(map(_to_client, self._rest.get("/oauth/client", oauthId=oauth_id)), None)
 
     def list_clients(self, listing: Listing) -> list[OAuthClient]:
-        return list(map(_to_client, self._rest.every("/oauth/client", sortField="ID")))
+        if listing.take is None:
+            return list(map(_to_client, self._rest.every("/oauth/client", sortField="ID")))
+        page = {"take": min(listing.take, PAGE), "skip": listing.skip}
+        return list(map(_to_client, self._rest.get("/oauth/client", sortField="ID", **page)))
 
     def client_secret(self, client_id: int) -> str:
         fail("with an access key, the REST API shows no secret: ask where the hub runs, or with a password")

@@ -35,12 +35,13 @@ def export(
     place: Place = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Write networks, device classes, users, access keys and devices to a file, one JSON object a line.
+    """Write networks, device classes, users, access keys, applications and devices to a file, one JSON object a line.
 
     It works beside a running hub; what changes meanwhile may be in the file or not. Without --secrets there is nothing
     in it that opens anything: `hub import` then leaves passwords and keys of what exists as they are, and makes keys
-    of what is new. Links of users to single devices, keys of logins and configuration rows are not exported; `hub
-    backup` copies everything. Over --url each user and each device takes requests of its own: thousands take minutes.
+    of what is new. Links of users to single devices, keys of logins, grants of applications (their keys are exported)
+    and configuration rows are not in it; `hub backup` copies everything. Over --url each user and each device takes
+    requests of its own: thousands take minutes.
 
     [bold]Examples[/]
 

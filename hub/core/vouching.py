@@ -176,6 +176,6 @@ def _json_or_none(answer: bytes) -> Any:
 
 def _email(told: Mapping[str, Any]) -> str:
     email = told.get("email")
-    if not isinstance(email, str) or not email.strip():
+    if not isinstance(email, str) or not email.strip() or "\0" in email:
         raise IDENTITY_UNKNOWN.error()
     return email.strip()

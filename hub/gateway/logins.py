@@ -21,7 +21,7 @@ from hub.gateway.known import KEYS, KnownKeys
 from hub.gateway.password_checks import PasswordChecks
 from hub.store import KeyRecord, LoginRecord, Tx
 from protocol.account_forms import Login
-from protocol.entities import AccessKey, User
+from protocol.entities import AccessKey, OAuthClient, User
 from protocol.errors import BAD_CREDENTIALS, OVERLOAD, PROVIDER_UNREACHABLE, HubError, Unauthorized
 from protocol.names import KeyType, Provider, UserStatus
 
@@ -74,13 +74,21 @@ class Logins:
         Raises:
             Unauthorized, Unavailable: as :meth:`by_password`.
         """
+        try:
+            self.passwords.check_pace(name, peer)
+        except Unauthorized:
+            # How long this takes must not tell whether anybody has the login: the same is looked up in either case.
+            client = await self._client(name, secret)
+            if client is None or await in_task(self._gateway.store.find_login(name)) is not None:
+                raise
+            return client_principal(client)
         record = await in_task(self._gateway.store.find_login(name))
-        if record is None:
-            client = await self._gateway.store.consult(lambda tx: tx.oauth.client_with_secret(name, secret))
-            if client is not None:
-                return client_principal(client)
-        self.passwords.check_pace(name, peer)
+        if record is None and (client := await self._client(name, secret)) is not None:
+            return client_principal(client)
         return user_principal(await self._judge(name, secret, peer, record), by_password=True)
+
+    async def _client(self, oauth_id: str, secret: str) -> OAuthClient | None:
+        return await self._gateway.store.consult(lambda tx: tx.oauth.client_with_secret(oauth_id, secret))
 
     async def active_user(self, login: str, password: str, peer: Peer) -> User:
         """The user that a login names. Who is not active is as good as unknown: the password is not looked at, and

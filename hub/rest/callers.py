@@ -41,7 +41,7 @@ def _split(value: str) -> tuple[str, str]:
         login, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
     except ValueError as exc:  # No base64, no ASCII, no UTF-8.
         raise BAD_CREDENTIALS.error() from exc
-    if not colon:
+    if not colon or "\0" in login:  # PostgreSQL has no such text.
         raise BAD_CREDENTIALS.error()
     return login.strip(), password.strip()
 

@@ -40,7 +40,11 @@ ERROR: Document = {
 }
 
 SECURITY: Document = {
-    "basic": {"type": "http", "scheme": "basic", "description": "login and password of a user"},
+    "basic": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "login and password of a user, or an OAuth client",
+    },
     "key": {"type": "http", "scheme": "bearer", "description": "an access key"},
     "deviceId": {"type": "apiKey", "in": "header", "name": "Auth-DeviceID", "description": "a device's guid"},
     "deviceKey": {"type": "apiKey", "in": "header", "name": "Auth-DeviceKey", "description": "and its key"},

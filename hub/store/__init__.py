@@ -35,7 +35,7 @@ REPLAY_PAGE = 1_000
 Provider = Literal["google", "facebook", "github"]
 """Who else vouches for logins."""
 
-Keeper = Literal["user", "device", "key"]
+Keeper = Literal["user", "device", "key", "oauth_client"]
 """Who has secrets of which hashes are kept."""
 
 SPREAD_MS = 60_000
@@ -641,7 +641,8 @@ class Tx(Protocol):
         ...
 
     def kept_secrets(self, entity: Keeper, row_id: int) -> dict[str, str | None]:
-        """What is kept of the secrets of a user, a device or an access key: columns with hashes."""
+        """What is kept of the secrets of a user, a device, an access key or an OAuth client: columns with hashes, or
+        with an encrypted copy."""
         ...
 
     def put_secrets(self, entity: Keeper, row_id: int, secrets: Mapping[str, str | None]) -> None:

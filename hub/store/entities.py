@@ -55,6 +55,7 @@ from hub.store.schema import (
     link,
     network,
     notification,
+    oauth_client,
     retention,
     user,
     user_network,
@@ -716,8 +717,9 @@ _KEPT: dict[Keeper, tuple[Table, tuple[str, ...]]] = {
     "user": (user, ("password_hash", "password_salt")),
     "device": (device, ("key",)),
     "key": (access_key, ("key", "key_start", "key_sealed")),
+    "oauth_client": (oauth_client, ("secret_sealed",)),
 }
-"""The columns that hold hashes of secrets."""
+"""The columns that hold what is kept of secrets."""
 
 
 def _links_of(ids: list[int]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -86,6 +86,7 @@ class OAuth(Protocol):
         scope: str,
         network_ids: Sequence[int] | None = None,
         auth_code: str | None = None,
+        code_challenge: str | None = None,
     ) -> OAuthGrant: ...
     def update_grant(
         self,
@@ -99,6 +100,7 @@ class OAuth(Protocol):
         scope: str | Unset = UNSET,
         network_ids: Sequence[int] | None | Unset = UNSET,
         auth_code: str | None | Unset = UNSET,
+        code_challenge: str | None | Unset = UNSET,
     ) -> None: ...
     def take_code(self, grant_id: int, auth_code: str) -> bool:
         """Use up the code of a grant. Returns whether it was there: of several that try, one succeeds."""

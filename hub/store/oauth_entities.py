@@ -154,6 +154,7 @@ class OAuthEntities:
         scope: str,
         network_ids: Sequence[int] | None = None,
         auth_code: str | None = None,
+        code_challenge: str | None = None,
     ) -> OAuthGrant:
         grant_id = self._sql.insert(
             oauth_grant,
@@ -167,6 +168,7 @@ class OAuthEntities:
             scope=scope,
             network_ids=rows.to_text(network_ids),
             auth_code=auth_code,
+            code_challenge=code_challenge,
         )
         self._changed("oauth_grant", grant_id)
         made = self.grant(grant_id)
@@ -185,6 +187,7 @@ class OAuthEntities:
         scope: str | Unset = UNSET,
         network_ids: Sequence[int] | None | Unset = UNSET,
         auth_code: str | None | Unset = UNSET,
+        code_challenge: str | None | Unset = UNSET,
     ) -> None:
         values: dict[str, Any] = {
             "client_id": client_id,
@@ -195,6 +198,7 @@ class OAuthEntities:
             "scope": scope,
             "network_ids": network_ids if isinstance(network_ids, Unset) else rows.to_text(network_ids),
             "auth_code": auth_code,
+            "code_challenge": code_challenge,
         }
         if self._sql.update(oauth_grant, grant_id, values):
             self._changed("oauth_grant", grant_id)

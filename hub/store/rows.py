@@ -161,6 +161,7 @@ def to_grant(row: Row) -> OAuthGrant:
         scope=row["grant_scope"],
         network_ids=None if network_ids is None else tuple(network_ids),
         auth_code=row["grant_auth_code"],
+        code_challenge=row["grant_code_challenge"],
     )
 
 

@@ -175,6 +175,7 @@ oauth_grant = _entity(
     Column("redirect_uri", String(128), nullable=False),
     Column("scope", String(256), nullable=False),
     Column("network_ids", String(128)),
+    Column("code_challenge", String(43)),
     _owner("client_id", "oauth_client", nullable=False, index=True),
     _owner("user_id", "user", nullable=False, index=True),
     _owner("key_id", "access_key", nullable=False, index=True),

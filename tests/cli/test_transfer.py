@@ -63,6 +63,7 @@ def filled(installation):
     hub("key", "create", "--user", "ann", "--label", "x", "--preset", "watch", "--network", "garage")
     hub("device", "create", "lamp", "--network", "home", "--class", "light", "--data", '{"a": 1.5}')
     hub("device", "create", "door")
+    hub("oauth", "create", "wall", "--domain", "wall.example", "--redirect-uri", "https://wall.example/cb")
 
     def more(tx):
         lamp = tx.device("lamp")
@@ -128,8 +129,8 @@ def test_without_secrets_nothing_opens_anything(filled):
     """No key and no hash; those of networks, too."""
     lines = exported(filled)
 
-    assert not [line for line in lines if {"key", "hash", "keyHash", "passwordHash"} & set(line)]
-    assert {line["kind"] for line in lines} == {"network", "class", "user", "key", "device"}
+    assert not [line for line in lines if {"key", "hash", "keyHash", "passwordHash", "secret"} & set(line)]
+    assert {line["kind"] for line in lines} == {"network", "class", "user", "key", "application", "device"}
 
 
 def test_keys_that_do_not_come_along_are_made_anew(filled, other, at, monkeypatch):
@@ -146,9 +147,10 @@ def test_keys_that_do_not_come_along_are_made_anew(filled, other, at, monkeypatc
     told = [json.loads(line) for line in (other.path / "keys.jsonl").read_text().splitlines()]
     assert "the access key x of ann is new here" in " ".join(refused.err.split())
     assert untouched == []
-    assert [line["kind"] for line in told] == ["key", "device", "device"]
+    assert [line["kind"] for line in told] == ["key", "application", "device", "device"]
     assert stat.S_IMODE(os.stat(other.path / "keys.jsonl").st_mode) == 0o600
-    lamp = told[2]
+    wall, lamp = told[1], told[3]
+    assert other.transact(lambda tx: tx.oauth.client_with_secret("wall", wall["key"])).name == "wall"
     assert other.transact(lambda tx: tx.device_key_matches(tx.device(lamp["guid"]).id, lamp["key"]))
     assert exported(other) == exported(at(filled))
 
@@ -162,7 +164,7 @@ def test_hashes_of_another_pepper_are_refused(filled, other, at):
     other.hub("import", str(filled.path / "all.jsonl"), "--new-keys", "keys.jsonl")
 
     assert "another pepper" in refused.err
-    assert len((other.path / "keys.jsonl").read_text().splitlines()) == 3
+    assert len((other.path / "keys.jsonl").read_text().splitlines()) == 4
 
 
 def test_only_what_differs_is_changed(filled, tmp_path):

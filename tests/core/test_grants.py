@@ -9,6 +9,8 @@ from protocol.names import AccessType, GrantType, KeyType
 from tests.builders import access_key
 
 NOW_MS = 1_437_717_044_000
+VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 APP = OAuthClient(1, "App", "app.com", "https://app.com/cb", "app", "10.0.0.0/8")
 
 
@@ -77,6 +79,34 @@ def test_a_code_is_exchanged_by_its_client_in_time(grant, asked, problem):
     with pytest.raises(HubError) as caught:
         check_exchange(grant, **{"oauth_id": "app", "redirect_uri": None, "now_ms": NOW_MS, **asked})
     assert caught.value.problem is problem
+
+
+@pytest.mark.parametrize(
+    ("challenge", "verifier", "passes"),
+    [
+        (CHALLENGE, VERIFIER, True),
+        (CHALLENGE, VERIFIER[:-1], False),
+        (CHALLENGE, CHALLENGE, False),
+        (CHALLENGE, None, False),
+        (CHALLENGE, "\ud800", False),
+        (None, VERIFIER, False),
+        (None, None, True),
+    ],
+)
+def test_a_code_goes_to_whoever_asked_for_it(challenge, verifier, passes):
+    """By a secret that was told as its hash only (RFC 7636); the values are those of its appendix B."""
+
+    def exchange():
+        check_exchange(
+            granted(code_challenge=challenge), oauth_id="app", redirect_uri=None, verifier=verifier, now_ms=NOW_MS
+        )
+
+    if passes:
+        exchange()
+        return
+    with pytest.raises(HubError) as caught:
+        exchange()
+    assert caught.value.problem is BAD_CODE
 
 
 @pytest.mark.parametrize("redirect_uri", [None, "r"])

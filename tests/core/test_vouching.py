@@ -1,6 +1,8 @@
 """Identity providers: what they are asked, and when they are believed."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hub.core.vouching import Account, Endpoints, vouch
 from protocol.account_forms import Login
@@ -19,6 +21,26 @@ ACCOUNT = Account("hub-id", "hush")
 ENDPOINTS = Endpoints("https://token", "https://verification", "https://api")
 CODE = {"code": "c", "redirect_uri": "r"}
 FOR_US = b'{"issued_to":"hub-id.apps","email":"ann@example.com"}'
+
+
+WAYS = [
+    (Provider.GOOGLE, CODE),
+    (Provider.GOOGLE, {"access_token": "t"}),
+    (Provider.FACEBOOK, CODE),
+    (Provider.FACEBOOK, {"access_token": "t"}),
+    (Provider.GITHUB, {"code": "c"}),
+]
+SNIPPETS = [
+    b"access_token=t",
+    b'{"access_token":"t"}',
+    b'{"id":"hub-id","email":"a"}',
+    b'[{"primary":true,"email":"a"}]',
+    b"[" * 2_000,
+    b'{"error":[]}',
+    b"[null,1,{}]",
+    b"&&=&",
+    FOR_US,
+]
 
 
 def asked(provider, *answers, account=ACCOUNT, **login):
@@ -130,6 +152,7 @@ def test_without_a_client_id_no_token_is_for_us(provider):
         (Provider.FACEBOOK, [b'{"id":"other"}'], {"access_token": "t"}, PROVIDER_OTHER_AUDIENCE),
         (Provider.FACEBOOK, [b"access_token=t", b'{"error":{"message":"x"}}'], CODE, PROVIDER_DENIED),
         (Provider.FACEBOOK, [b"access_token=t", b'{"email":5}'], CODE, IDENTITY_UNKNOWN),
+        (Provider.FACEBOOK, [b"access_token=t", b'{"email":"a\\u0000"}'], CODE, IDENTITY_UNKNOWN),
         (Provider.GITHUB, [b"access_token=t", b'{"message":"no"}'], {"code": "c"}, PROVIDER_DENIED),
         (Provider.GITHUB, [b"access_token=t", b"[]"], {"code": "c"}, IDENTITY_UNKNOWN),
         (
@@ -164,3 +187,22 @@ def test_an_unexpected_answer_to_a_code_is_shown_without_its_secrets(answer, sho
         PROVIDER_NO_TOKEN,
         f"Getting OAuth access token for provider Github failed: {shown}",
     )
+
+
+@given(
+    provider=st.sampled_from(WAYS),
+    answers=st.lists(st.binary() | st.sampled_from(SNIPPETS), min_size=4, max_size=4),
+)
+def test_whatever_a_provider_answers_is_an_address_or_a_refusal(provider, answers):
+    """Nothing else comes of it."""
+    name, login = provider
+
+    assert outcome(name, *answers, **login)
+
+
+def outcome(provider, *answers, **login):
+    """The e-mail address, or the status of the refusal."""
+    try:
+        return asked(provider, *answers, **login)[1]
+    except HubError as error:
+        return error.code in (401, 403)

@@ -118,7 +118,8 @@ class Page:
     async def clicks(self, selector: str) -> None:
         """Press the left button on an element, where it is on the screen."""
         middle = await self.value(
-            f"(() => {{ const one = document.querySelector({json.dumps(selector)}); one.scrollIntoView();"
+            f"(() => {{ const one = document.querySelector({json.dumps(selector)});"
+            " one.scrollIntoView({ block: 'center' });"  # not below a header that stays
             " const at = one.getBoundingClientRect(); return [at.x + at.width / 2, at.y + at.height / 2]; })()"
         )
         for event in ("mousePressed", "mouseReleased"):

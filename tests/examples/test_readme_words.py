@@ -67,6 +67,8 @@ def test_every_command_that_is_named_exists():
         if words[:1] == ["hub"] and len(words) > 1 and "·" not in span:
             command = ROOT_COMMAND
             for word in words[1:]:
+                if not below(command):
+                    break  # what follows are its arguments
                 assert word in below(command), span
                 command = below(command)[word]
 
@@ -197,6 +199,8 @@ def limits(of):
         f"{of.message_bytes_per_s // MIB} MiB/s",
         "bytes waiting for all sockets": "25 % of RAM, at most 512 MiB",
         "open commands of a device": f"{of.open_commands_per_device:,}",
+        "logins that wait for an identity provider; its time; its answer": f"{of.provider_logins}; "
+        f"{of.provider_wait_s:g} s; {of.provider_answer_bytes // KIB} KiB",
     }
 
 
@@ -212,6 +216,11 @@ OUTCOMES = {
     "messages of a socket": ("throttled_s",),
     "bytes waiting for all sockets": ("send_memory_bytes",),
     "open commands of a device": ("open_commands_per_device",),
+    "logins that wait for an identity provider; its time; its answer": (
+        "provider_logins",
+        "provider_wait_s",
+        "provider_answer_bytes",
+    ),
 }
 """The settings whose descriptions say the same outcome."""
 

@@ -53,13 +53,15 @@ def test_a_grant_is_read_as_it_is_sent():
 
     assert (form.client.oauth_id, form.client.name) == ("app", None)
     assert (form.type, form.access_type, form.network_ids) == (GrantType.CODE, None, (1, 2))
-    assert form.missing == []
+    assert (form.missing, form.code_challenge) == ([], None)
     assert read(UpdateGrant, {"networkIds": None, "client": None}).network_ids is None
 
 
 @pytest.mark.parametrize(
     "member",
     [
+        {"codeChallenge": "short"},
+        {"codeChallenge": 5},
         {"type": "code"},
         {"type": 1},
         {"type": []},

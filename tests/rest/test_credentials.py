@@ -343,3 +343,12 @@ async def test_devicehive_did_not_look_at_origins(start_site):
     foreign = [("Origin", "http://evil.example")]
 
     assert (await site.admin.put("/user/2", {"data": 1}, headers=foreign)).status == 204
+
+
+async def test_a_login_that_no_database_could_hold_is_not_looked_up(reads, site):
+    """PostgreSQL takes no NUL in a text, and would call the question an error."""
+    reads.clear()
+
+    assert told(await site.client(http.user("al\0ice", "alice-pw")).get("/info")) == (401, "Invalid credentials")
+
+    assert reads == []

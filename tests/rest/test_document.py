@@ -21,6 +21,7 @@ from hub.app import Hub
 from hub.core.access import RULES
 from hub.rest.api import ROUTES
 from hub.rest.openapi import make_document, operation_id
+from hub.store import Tx
 from protocol.names import Action, Operation
 from tests.rest.conftest import CHEAP, WORLD
 from tests.waiting import WAIT_S
@@ -35,7 +36,7 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-ROLES = ("administrator", "client", "key", "device", "nobody")
+ROLES = ("administrator", "client", "key", "device", "nobody", "application")
 ONLY_SOCKETS = {
     Action.SERVER_INFO,
     Action.AUTHENTICATE,
@@ -72,7 +73,7 @@ class Running:
     async def _run(self) -> None:
         self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
         async with opened(self._settings) as store:
-            self.secrets = await store.transact(lambda tx: fill(tx, WORLD))
+            self.secrets = await store.transact(_fill)
         running = Hub(self._settings)
         await running.start()
         self.url = f"http://127.0.0.1:{running.port}/rest"
@@ -87,11 +88,19 @@ class Running:
             "key": {"Authorization": f"Bearer {self.secrets.get('everything')}"},
             "device": {"Auth-DeviceID": "lamp", "Auth-DeviceKey": "lamp-key"},
             "nobody": {},
+            "application": _basic("app", self.secrets.get("app")),
         }[role]
 
 
-def _basic(login: str) -> dict[str, str]:
-    return {"Authorization": "Basic " + base64.b64encode(f"{login}:{login}-pw".encode()).decode()}
+def _fill(tx: Tx) -> dict[str, str]:
+    """The world, and an OAuth client in it."""
+    app = tx.oauth.insert_client(name="App", domain="app.com", redirect_uri="https://app.com/cb", oauth_id="app")
+    return {**fill(tx, WORLD), "app": app.secret}
+
+
+def _basic(login: str, password: str | None = None) -> dict[str, str]:
+    pair = f"{login}:{password or f'{login}-pw'}"
+    return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import pytest
 
 from protocol.entities import KeyPermission
 from protocol.names import KeyType, UserStatus
+from tests.core.test_grants import CHALLENGE, VERIFIER
 from tests.gateway.inside import take_clock
 from tests.rest import http
 from tests.rest.http import FORM
@@ -111,6 +112,19 @@ async def test_a_code_is_good_for_ten_minutes(site, app, alice):
     await site.hub.gateway.duties.forget_codes()
     assert told(await exchange(app, second)) == NO_CODE
     assert site.hub.gateway.duties.codes_forgotten == 1
+
+
+async def test_a_code_goes_to_whoever_asked_for_it(app, alice):
+    """Who has only seen the code gets nothing for it, and costs it nothing; the next has a challenge of its own."""
+    made = await grant(alice, codeChallenge=CHALLENGE)
+
+    assert told(await exchange(app, made["authCode"])) == NO_CODE
+    assert told(await exchange(app, made["authCode"], code_verifier=VERIFIER[:-1])) == NO_CODE
+    assert (await exchange(app, made["authCode"], code_verifier=VERIFIER)).status == 200
+
+    plain = (await alice.put(f"{GRANTS}/{made['id']}", {})).json()["authCode"]
+    assert told(await exchange(app, plain, code_verifier=VERIFIER)) == NO_CODE
+    assert (await exchange(app, plain)).status == 200
 
 
 async def test_a_renewed_grant_has_another_code_also_after_an_exchange(app, alice):
@@ -249,6 +263,34 @@ async def test_a_client_is_not_slowed_down_by_others_who_guess(site, secret):
         assert (await site.client(http.user("app", "guess")).get("/info")).status == 401
 
     assert (await site.client(http.user("app", secret)).get("/info")).status == 200
+
+
+async def test_who_is_slowed_down_is_looked_up_no_more_than_who_is_nobody(site, monkeypatch):
+    """Else the time of an answer would tell which logins there are; a user goes before a client of the same name."""
+    await site.admin.post("/user", {"login": "app", "role": 1, "status": 0, "password": "its-own"})
+    secret = (await site.admin.post("/oauth/client", APP)).json()["oauthSecret"]
+    for login in ("app", "alice", "nobody"):
+        for _ in range(6):
+            await site.client(http.user(login, "guess")).get("/info")
+    asked = []
+    for name in ("find_login", "consult"):
+        monkeypatch.setattr(site.hub.store, name, noted(asked, name, getattr(site.hub.store, name)))
+
+    by_login = {}
+    for login in ("alice", "nobody"):
+        assert (await site.client(http.user(login, "guess")).get("/info")).status == 401
+        by_login[login], asked[:] = list(asked), []
+
+    assert by_login["alice"] == by_login["nobody"] == ["consult"]
+    assert (await site.client(http.user("app", secret)).get("/info")).status == 401
+
+
+def noted(asked, name, work):
+    async def ask(*args, **options):
+        asked.append(name)
+        return await work(*args, **options)
+
+    return ask
 
 
 # --- clients ----------------------------------------------------------------------------------------------------------

@@ -4,22 +4,17 @@ import asyncio
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from hub.core.vouching import Account, Endpoints
 from hub.providers import ProviderOptions, Providers
 from protocol.account_forms import Login
 from protocol.errors import HubError
 from protocol.names import Provider
+from tests.certificates import self_signed
 from tests.rest import http
 from tests.rest.test_access_keys import told
 from tests.waiting import WAIT_S, until
@@ -397,26 +392,3 @@ def watched(monkeypatch) -> list[tuple[str, int]]:
 
     monkeypatch.setattr(anyio, "connect_tcp", noted)
     return made
-
-
-def self_signed(directory: Path, name: str) -> tuple[Path, Path]:
-    """PEM files of a certificate for a name that signed itself, and of its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    files = directory / "provider.crt", directory / "provider.key"
-    files[0].write_bytes(certificate.public_bytes(pem))
-    files[1].write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-    return files

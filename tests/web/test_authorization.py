@@ -9,6 +9,7 @@ import pytest
 
 from hub.passwords import hash_password
 from protocol.names import UserRole
+from tests.core.test_grants import CHALLENGE, VERIFIER
 from tests.examples.browser import CHROMIUM, opened_page, started_browser
 from tests.rest import http
 from tests.rest.http import FORM, Client
@@ -120,8 +121,8 @@ class Asking:
         await self.page.becomes("!document.getElementById('trouble').hidden")
         return str(await self.page.text("#trouble"))
 
-    async def exchange(self, code: str) -> Any:
-        fields = {"grant_type": "authorization_code", "code": code, "redirect_uri": self.application.address}
+    async def exchange(self, code: str, **more: str) -> Any:
+        fields = {**more, "grant_type": "authorization_code", "code": code, "redirect_uri": self.application.address}
         return await self.client.post("/oauth2/token", urlencode(fields).encode(), media=FORM)
 
     async def keys(self) -> list[Any]:
@@ -148,7 +149,7 @@ async def asking(world, page, application):
 @needs_browser
 async def test_a_person_allows_and_the_application_gets_a_key_that_works(asking, page, application):
     """Log in, read what it wants, allow: the code comes with the state, and is exchanged for a key."""
-    await asking.open()
+    await asking.open(code_challenge=CHALLENGE, code_challenge_method="S256")
     await asking.log_in()
     await asking.consent()
     assert "see your networks" in await page.text("#actions")
@@ -158,7 +159,8 @@ async def test_a_person_allows_and_the_application_gets_a_key_that_works(asking,
     came = await application.has_heard()
 
     assert (came.keys(), came["state"]) == ({"code", "state"}, "a&b=c")
-    token = (await asking.exchange(came["code"])).json()["access_token"]
+    assert (await asking.exchange(came["code"])).status == 401
+    token = (await asking.exchange(came["code"], code_verifier=VERIFIER)).json()["access_token"]
     networks = (await Client(asking.world.hub.port, http.key(token)).get("/network")).json()
     assert [one["name"] for one in networks] == ["home", "office", "lab"]
     assert [key.id for key in await asking.keys()] == [key.id for key in await asking.keys() if key.type == 2]
@@ -184,6 +186,28 @@ async def test_a_person_chooses_networks_and_comes_again(asking, page, applicati
         assert [one["name"] for one in answer.json()] == (["lab"] if only else ["home", "office", "lab"])
 
     assert len(await asking.keys()) == 1
+
+
+@needs_browser
+async def test_a_person_sees_what_was_allowed_and_takes_it_back(asking, page, application):
+    """On the same page, opened by itself."""
+    await asking.open(response_type="token", access_type="offline", scope="GetNetwork")
+    await asking.log_in()
+    await asking.consent()
+    await page.clicks("#allow")
+    key = Client(asking.world.hub.port, http.key((await application.has_heard())["access_token"]))
+    assert (await key.get("/network")).status == 200
+
+    await page.open(f"http://127.0.0.1:{asking.world.hub.port}/oauth2")
+    await asking.log_in()
+    assert "see your networks" in await page.shows("#grants", "Wall display")
+    await page.clicks("#grants button")
+    await page.shows("#about", "None may act for you")
+
+    assert (await key.get("/network")).status == 401
+    await page.clicks("#end")
+    await page.becomes("!document.getElementById('login').hidden")
+    assert await asking.keys() == []
 
 
 @needs_browser
@@ -242,6 +266,7 @@ async def test_nobody_is_sent_to_an_address_that_is_not_registered(asking, page,
         ({"scope": None}, "invalid_scope"),
         ({"response_type": "id_token"}, "unsupported_response_type"),
         ({"access_type": "forever"}, "invalid_request"),
+        ({"code_challenge": CHALLENGE}, "invalid_request"),
     ],
 )
 async def test_an_application_that_asks_wrongly_hears_of_it(asking, page, application, query, error):

@@ -26,13 +26,18 @@ const WORDS = {
 const STRONG = new Set(["RegisterDevice", "CreateDeviceCommand", "UpdateCurrentUser", "ManageAccessKey", "ManageOAuthGrant"]);
 const FOR_ADMINISTRATORS = new Set(["ManageUser", "ManageDeviceClass", "ManageNetwork", "ManageOAuthClient"]);
 const NETWORKS = 100;
+const GRANTS = "/user/current/oauth/grant";
+const GRANTS_SHOWN = 200;
 const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
 
 class Refusal extends Error {}
 
 // What the application asks for, once it is known to be sound, and who answers.
-const asked = { client: null, redirectUri: "", target: null, type: "", accessType: "", scope: [], state: null };
+const asked = { client: null, redirectUri: "", target: null, type: "", accessType: "", scope: [], state: null, challenge: null };
 const person = { key: null, user: null };
+
+// Opened without a question of an application's, the page shows what a person has let applications do.
+const manages = location.search === "";
 
 // --- the hub -----------------------------------------------------------------------------------------------------------
 
@@ -80,6 +85,10 @@ async function read() {
   asked.redirectUri = query.get("redirect_uri") || asked.client.redirectUri;
   asked.state = query.get("state");
   asked.type = word(query, "response_type", ["code", "token"]);
+  asked.challenge = query.get("code_challenge");
+  // A challenge that is the secret itself (plain, which is meant where nothing is said) would protect nobody.
+  if (asked.challenge && query.get("code_challenge_method") !== "S256")
+    throw refusal("invalid_request", "The application has to say S256 as code_challenge_method.");
   asked.accessType = word(query, "access_type", ["online", "offline"], "online");
   asked.scope = (query.get("scope") ?? "").split(" ").filter(Boolean);
   if (!asked.scope.length) throw refusal("invalid_scope", "The application has not said what it wants to do (scope).");
@@ -131,7 +140,7 @@ function isSafe(url) {
 // --- what is shown -----------------------------------------------------------------------------------------------------
 
 function show(part, title, about = "") {
-  for (const id of ["login", "consent", "leave"]) $(id).hidden = id !== part;
+  for (const id of ["login", "consent", "granted", "leave"]) $(id).hidden = id !== part;
   $("title").textContent = document.title = title;
   $("about").textContent = about;
   complain("");
@@ -143,8 +152,10 @@ function complain(text) {
 }
 
 function showLogin() {
-  show("login", `${asked.client.name} asks for access`, "Log in to see what it wants.");
-  $("badge").textContent = asked.client.name[0].toUpperCase();
+  if (manages) show("login", "Your applications", "Log in to see which may act for you.");
+  else show("login", `${asked.client.name} asks for access`, "Log in to see what it wants.");
+  $("badge").textContent = manages ? "\u2713" : asked.client.name[0].toUpperCase();
+  $("cancel").hidden = manages;
   $("password").value = "";
   $("name").focus();
 }
@@ -179,6 +190,35 @@ function choice(network) {
   return item;
 }
 
+function showGrants(grants) {
+  const left = grants.filter(({ accessKey: { expirationDate: end } }) => end === null || Date.parse(`${end}Z`) > Date.now());
+  show("granted", "Your applications", left.length ? "They may act for you until you take it back." : "None may act for you.");
+  $("everybodys").hidden = person.user.role !== 0;
+  $("grants").replaceChildren(...left.map(granted));
+  $("title").focus();
+}
+
+function granted(grant) {
+  const about = document.createElement("div");
+  const words = grant.scope.split(" ").map((action) => WORDS[action] ?? action).join(", ");
+  const end = grant.accessKey.expirationDate;
+  const time = `since ${localTime(grant.timestamp)}${end ? `, until ${localTime(end)}` : ""}`;
+  for (const textContent of [words, time]) about.append(Object.assign(document.createElement("small"), { textContent }));
+  about.prepend(Object.assign(document.createElement("b"), { textContent: grant.client.name }));
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Take back" });
+  button.addEventListener("click", () => attempt(async () => {
+    await ask("DELETE", `${GRANTS}/${grant.id}`);
+    await listGrants();
+  }));
+  const item = document.createElement("li");
+  item.append(about, button);
+  return item;
+}
+
+function localTime(text) {
+  return new Date(`${text}Z`).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+}
+
 function showRefusal(error) {
   show(error.code && asked.target ? "leave" : "", "This does not work");
   $("badge").textContent = "!";
@@ -199,7 +239,12 @@ async function logIn() {
     $("password").value = "";
   }
   person.user = await ask("GET", "/user/current");
-  showConsent(await ask("GET", `/network?sortField=Name&take=${NETWORKS + 1}`));
+  if (manages) await listGrants();
+  else showConsent(await ask("GET", `/network?sortField=Name&take=${NETWORKS + 1}`));
+}
+
+async function listGrants() {
+  showGrants(await ask("GET", `${GRANTS}?sortOrder=DESC&take=${GRANTS_SHOWN}`));
 }
 
 async function logOut() {
@@ -222,22 +267,21 @@ function chosenNetworks() {
 
 async function allow() {
   const networkIds = chosenNetworks();
-  const { type, accessType, redirectUri } = asked;
+  const { type, accessType, redirectUri, challenge: codeChallenge } = asked;
   const scope = asked.scope.join(" ");
-  const path = "/user/current/oauth/grant";
-  const old = await earlier(path, { clientOAuthId: asked.client.oauthId, type, scope, redirectUri, accessType });
+  const old = await earlier({ clientOAuthId: asked.client.oauthId, type, scope, redirectUri, accessType });
   const made = old
-    ? await ask("PUT", `${path}/${old.id}`, { networkIds })
-    : await ask("POST", path, { client: { oauthId: asked.client.oauthId }, type, accessType, redirectUri, scope, networkIds });
+    ? await ask("PUT", `${GRANTS}/${old.id}`, { networkIds, codeChallenge })
+    : await ask("POST", GRANTS, { client: { oauthId: asked.client.oauthId }, type, accessType, redirectUri, scope, networkIds, codeChallenge });
   await logOut();
   leave(type === "Code" ? { code: made.authCode } : { token_type: "Bearer", access_token: made.accessKey.key });
 }
 
 // What the person has granted to the application before. Administrators see the grants of everybody and not whose they
 // are, so of theirs none is used again.
-async function earlier(path, query) {
+async function earlier(query) {
   if (person.user.role === 0) return null;
-  return (await ask("GET", `${path}?${new URLSearchParams(query)}`))[0];
+  return (await ask("GET", `${GRANTS}?${new URLSearchParams(query)}`))[0];
 }
 
 async function deny() {
@@ -279,13 +323,15 @@ function on(id, event, work) {
 
 on("login", "submit", logIn);
 on("consent", "submit", allow);
-on("other", "click", async () => {
-  await logOut();
-  showLogin();
-});
+for (const id of ["other", "end"])
+  on(id, "click", async () => {
+    await logOut();
+    showLogin();
+  });
 for (const button of document.querySelectorAll(".deny")) button.addEventListener("click", () => attempt(deny));
 $("where").addEventListener("change", () => {
   $("networks").hidden = document.querySelector("[name=where]:checked").value === "all";
 });
 
-read().then(showLogin, showRefusal);
+if (manages) showLogin();
+else read().then(showLogin, showRefusal);

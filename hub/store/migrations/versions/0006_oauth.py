@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("redirect_uri", sa.String(128), nullable=False),
         sa.Column("scope", sa.String(256), nullable=False),
         sa.Column("network_ids", sa.String(128)),
+        sa.Column("code_challenge", sa.String(43)),
         owner("client_id", "oauth_client"),
         owner("user_id", "user"),
         owner("key_id", "access_key"),
