@@ -35,7 +35,7 @@ from protocol.requests import (
 
 # --- inserting and updating -------------------------------------------------------------------------------------------
 
-IDEMPOTENCY_KEY = Type(checked_idempotency_key, {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MAX})
+IDEMPOTENCY_HEADER = Type(checked_idempotency_key, {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MAX})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class CreateNotification(Form):
     guid: str = path(TEXT_ASKED)
     notification: str | None = body(TEXT, default=None, required=True)
     parameters: Any = body(ANYTHING)
-    idempotency_key: str | None = header(IDEMPOTENCY_KEY, "Idempotency-Key")
+    idempotency_key: str | None = header(IDEMPOTENCY_HEADER, "Idempotency-Key")
 
     def to_request(self) -> InsertNotification:
         """What a socket would have asked."""
@@ -71,7 +71,7 @@ class CreateCommand(Form):
     lifetime: int | None = body(INT32, default=None)
     status: str | None = body(TEXT, default=None)
     result: Any = body(ANYTHING, default=None)
-    idempotency_key: str | None = header(IDEMPOTENCY_KEY, "Idempotency-Key")
+    idempotency_key: str | None = header(IDEMPOTENCY_HEADER, "Idempotency-Key")
 
     def to_request(self) -> InsertCommand:
         """What a socket would have asked."""

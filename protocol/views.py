@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Generic, TypeVar
 
-from protocol.forms import Schema, nullable
 from protocol.times import format_ms
+from protocol.values import UNSET, Schema, nullable
 
 T = TypeVar("T")
 
@@ -23,15 +23,27 @@ class View(Generic[T]):
     Args:
         name: of the schema in the OpenAPI document.
         members: by name on the wire, the schema of the value and how it is found.
+        optional: members that are not there when what is found is UNSET.
     """
 
-    def __init__(self, name: str, members: Mapping[str, tuple[Schema, Callable[[T], Any]]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        members: Mapping[str, tuple[Schema, Callable[[T], Any]]],
+        *,
+        optional: frozenset[str] = frozenset(),
+    ) -> None:
         self.name = name
         self.members = dict(members)
+        self.optional = optional
         self._finders = [(wire, find) for wire, (_, find) in self.members.items()]
 
     def __call__(self, of: T) -> dict[str, Any]:
-        return {wire: find(of) for wire, find in self._finders}
+        made = {wire: find(of) for wire, find in self._finders}
+        for wire in self.optional:
+            if made[wire] is UNSET:
+                del made[wire]
+        return made
 
     def __repr__(self) -> str:
         return f"View({self.name})"
@@ -39,16 +51,16 @@ class View(Generic[T]):
     def but(self, name: str, *without: str, **others: tuple[Schema, Callable[[T], Any]]) -> "View[T]":
         """A view that shows less, or more."""
         kept = {wire: member for wire, member in self.members.items() if wire not in without}
-        return View(name, kept | others)
+        return View(name, kept | others, optional=self.optional - {*without})
 
     @property
     def schema(self) -> Schema:
-        """JSON Schema of one answer: every member is always there."""
+        """JSON Schema of one answer: every member that is not optional is always there."""
         properties = {wire: schema for wire, (schema, _) in self.members.items()}
         return {
             "type": "object",
             "properties": properties,
-            "required": list(properties),
+            "required": [wire for wire in properties if wire not in self.optional],
             "additionalProperties": False,
         }
 
