@@ -22,8 +22,7 @@ def documentation(context: str) -> list[Route]:
     """The routes of the API's documentation beside the REST root of this prefix."""
     return [
         _route(f"{context}/docs", "docs.html"),
-        _route(f"{context}/docs/docs.css", "docs.css"),
-        _route(f"{context}/docs/docs.js", "docs.js"),
+        *(_route(f"{context}/docs/{name}", name) for name in ("docs.css", "docs.js", "websocket.js", "errors.js")),
     ]
 
 

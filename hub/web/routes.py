@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hub.rest.api import ROUTES
 from hub.rest.application import Rest
 from hub.rest.options import RestOptions
+from hub.web.documents import documents
 from hub.web.edge import Edge
 from hub.web.metrics import CONTENT_TYPE, registry, render
 from hub.web.pages import documentation
@@ -37,7 +38,8 @@ def make_app(edge: Edge, *, metrics: bool, worker: int = 1, rest: RestOptions = 
     roots = [f"{context}/rest" for context in edge.context_paths]
     docs = [f"{context}/docs" for context in edge.context_paths]
     routes = [Route("/", index), *_health(edge)]
-    routes += [route for context in edge.context_paths for route in documentation(context)]
+    for context in edge.context_paths:
+        routes += [*documentation(context), *documents(context, edge, public_url=rest.public_url)]
     if metrics:
         routes += _figures(edge, worker=worker, is_private=False)
     others = Starlette(routes=routes, exception_handlers={HTTPException: _error})
