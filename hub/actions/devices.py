@@ -8,16 +8,13 @@ from hub.actions.listing import listing, within
 from hub.actions.registration import Registration, check_request
 from hub.core.notices import device_notification
 from hub.gateway import Gateway, Stamps
-from hub.store import Tx
+from hub.store import DELETED_AT_ONCE, Tx
 from protocol.device_forms import ListDevices, OneDevice, OneState
 from protocol.device_views import DEVICE_FOR_DEVICE
 from protocol.entities import Device, EquipmentState
 from protocol.errors import DEVICE_NOT_FOUND
 from protocol.names import KeyAction, Role, Special
 from protocol.requests import GetDevice, SaveDevice
-
-AT_ONCE = 500
-"""Devices that one transaction deletes."""
 
 SORT = {"network": "network_id", "deviceclass": "device_class_id"}
 """Columns of a list whose names differ from what it is sorted by."""
@@ -146,8 +143,8 @@ async def delete_device(gateway: Gateway, caller: Caller, ask: OneDevice) -> Non
 async def delete_devices_of(gateway: Gateway, *, network_id: int | None = None, class_id: int | None = None) -> None:
     """Delete the devices of a network, or of a class that goes: a few at a time, so that the writes of others pass
     between them however many there are. If it is broken off, some are left; repeating it is safe."""
-    gone = AT_ONCE
-    while gone == AT_ONCE:
+    gone = DELETED_AT_ONCE
+    while gone == DELETED_AT_ONCE:
         gone = await gateway.transact(
-            lambda tx, stamps: tx.delete_devices(network_id=network_id, class_id=class_id, limit=AT_ONCE)
+            lambda tx, stamps: tx.delete_devices(network_id=network_id, class_id=class_id, limit=DELETED_AT_ONCE)
         )

@@ -7,13 +7,14 @@ import typer
 from hub.cli.devices import every_device
 from hub.cli.lookup import find_network, find_user
 from hub.cli.options import AsJson, Yes
-from hub.cli.output import confirm, fail, misused, note, print_json, print_members, print_table, say, shown
+from hub.cli.output import confirm, console, fail, misused, note, print_json, print_members, print_table, say, shown
 from hub.cli.place import HERE, Place, placed
 from hub.cli.secrets import read_key
 from hub.cli.values import short_text, text_of
 from protocol.names import DESCRIPTION_MAX, NAME_MAX, NETWORK_KEY_MAX
 
 if TYPE_CHECKING:
+    from hub.cli.sessions import Session
     from hub.store import Tx
     from protocol.entities import Network, User
 
@@ -170,11 +171,21 @@ def delete(network: Which, yes: Yes = False, place: Place = HERE) -> None:
     found, devices = place.transact(look)
     confirm(place.told(f"Delete network {found.name} and every device in it ({devices})?"), yes=yes)
 
-    def work(tx: "Tx") -> None:
-        tx.delete_network(find_network(tx, network).id)
-
-    place.transact(work)
+    with place.session() as session:
+        _empty(session, found.id, devices)
+        session.change(lambda tx: tx.delete_network(found.id))
     say(f"deleted network [bold]{shown(found.name)}[/], devices in it: {devices}")
+
+
+def _empty(session: "Session", network_id: int, devices: int) -> None:
+    """With a progress bar on a terminal."""
+    from rich.progress import Progress
+
+    out = console(stderr=True)
+    with Progress(console=out, transient=True, disable=not out.is_terminal) as progress:
+        task = progress.add_task("deleting devices", total=devices)
+        for gone in session.empty(network_id):
+            progress.advance(task, gone)
 
 
 @app.command("add-user")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 from hub.cli.local import existing_store, load_settings
 from hub.cli.remote import RemoteTx
 from hub.cli.rest import Rest
-from hub.store import LogQuery, Reach, Store
+from hub.store import DELETED_AT_ONCE, LogQuery, Reach, Store
 from protocol.names import Kind
 
 if TYPE_CHECKING:
@@ -32,6 +32,11 @@ class Session(Protocol):
 
     def device_pages(self, take: int) -> "Iterator[list[Device]]":
         """All devices, so many at a time."""
+        ...
+
+    def empty(self, network_id: int) -> Iterator[int]:
+        """Delete the devices of a network that is about to be deleted, so many at a time that the writes of a running
+        hub pass between them; yields how many were. Of a hub elsewhere nothing: it does so by itself."""
         ...
 
     def messages(self, kind: Kind, guid: str) -> "Iterator[Message]":
@@ -59,6 +64,12 @@ class _Local:
     def _device_page(self, after: str, take: int) -> "list[Device]":
         return self.read(lambda tx: tx.devices(after=after, limit=take))
 
+    def empty(self, network_id: int) -> Iterator[int]:
+        gone = DELETED_AT_ONCE
+        while gone == DELETED_AT_ONCE:
+            gone = self.change(lambda tx: tx.delete_devices(network_id=network_id, limit=DELETED_AT_ONCE))
+            yield gone
+
     def messages(self, kind: Kind, guid: str) -> "Iterator[Message]":
         after, complete = 0, False
         while not complete:
@@ -83,6 +94,9 @@ class _Remote:
 
     def device_pages(self, take: int) -> "Iterator[list[Device]]":
         return self._tx.device_pages(take)
+
+    def empty(self, network_id: int) -> Iterator[int]:
+        return iter(())
 
     def messages(self, kind: Kind, guid: str) -> "Iterator[Message]":
         return self._tx.messages(kind, guid)

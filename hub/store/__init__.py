@@ -39,6 +39,9 @@ Keeper = Literal["user", "device", "key"]
 SPREAD_MS = 60_000
 """Timestamps rise with the ids, but for this much: ``AHEAD_MS``, and clocks of workers that do not agree."""
 
+DELETED_AT_ONCE = 500
+"""Devices that one transaction deletes where many have to go."""
+
 LOST_RANGES = 1_000
 """How many ranges of lost ids are kept."""
 

@@ -191,7 +191,7 @@ class Server(uvicorn.Server):
         if total:
             log.info("draining", extra={"connections": total, "seconds": self._drain_s})
         most = min(self._drain_s, 1 / self._edge.limits.drain_share_per_s) * BATCHES_A_SECOND
-        size = max(SMALL_BATCH, -(-total // max(1, int(most))))
+        size = max(SMALL_BATCH, total // max(1, int(most)))
         told, back_per_s = 0, self._edge.limits.accepts_per_s or RECONNECTS_A_SECOND
         while len(gateway) and not self.force_exit:
             for connection in gateway.connections[:size]:

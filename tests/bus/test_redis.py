@@ -1,8 +1,6 @@
 """What only Redis shows: how it goes away, comes back, refuses, and fills up."""
 
 import asyncio
-import datetime
-import ipaddress
 import logging
 import random
 from contextlib import suppress
@@ -10,10 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from hub.bus.errors import CannotOpen
 from hub.bus.redis import RedisBus
@@ -22,6 +16,7 @@ from hub.bus.redis_link import Link, Lost
 from hub.bus.redis_session import channel_of
 from tests.bus.hearing import OTHERS, WATTS, bundle, run, section
 from tests.bus.servers import Cluster, Proxy, Server, need, ports
+from tests.certificates import self_signed
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -415,28 +410,7 @@ async def test_tls_is_spoken_and_checked(opened, tmp_path):
 
 def certificate(directory: Path) -> tuple[Path, list[str]]:
     """A certificate for 127.0.0.1 that vouches for itself, and what makes Redis use it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "redis")])
-    now = datetime.datetime.now(datetime.UTC)
-    host = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(host, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    cert_path, key_path = directory / "cert.pem", directory / "key.pem"
-    cert_path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    plain = serialization.NoEncryption()
-    key_path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, plain)
-    )
+    cert_path, key_path = self_signed(directory)
     files = ["--tls-cert-file", str(cert_path), "--tls-key-file", str(key_path), "--tls-ca-cert-file", str(cert_path)]
     return cert_path, files
 

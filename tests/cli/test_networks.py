@@ -2,6 +2,9 @@
 
 import pytest
 
+from hub.cli import sessions
+from hub.cli.place import HERE
+
 
 def test_a_network_with_a_new_key(installation):
     """The key is printed once, and shown again only on request."""
@@ -96,3 +99,18 @@ def test_a_deleted_network_takes_its_devices_along(installation):
 
     assert "devices in it: 1" in told
     assert [device["id"] for device in installation.hub("device", "list", "--json").json] == ["other"]
+
+
+def test_the_devices_of_a_deleted_network_go_a_few_at_a_time(installation, monkeypatch):
+    """A hub that runs on the same database writes between two transactions."""
+    installation.hub("network", "create", "home")
+    for number in range(5):
+        installation.hub("device", "create", f"lamp-{number}", "--network", "home")
+    monkeypatch.setattr(sessions, "DELETED_AT_ONCE", 2)
+
+    with HERE.session() as session:
+        network = session.read(lambda tx: tx.network_by_name("home"))
+        gone = list(session.empty(network.id))
+
+    assert gone == [2, 2, 1]
+    assert installation.hub("device", "list", "--json").json == []

@@ -3,13 +3,15 @@
 import asyncio
 import json
 import re
+import ssl
 from pathlib import Path
 
 import pytest
 
 from hub.cli.remote import RemoteTx
 from hub.cli.remote_values import device_number, guid_of
-from hub.cli.rest import rest_url
+from hub.cli.rest import Rest, rest_url
+from tests.certificates import self_signed
 from tests.cli.conftest import ROOT, Done, Installation
 from tests.rest.conftest import Site, StartSite, cheap_passwords, start_site, templates
 
@@ -260,6 +262,39 @@ async def test_an_address_without_a_hub_is_told(remote, unused_tcp_port):
     assert "no hub answers at" in nobody.err
     assert "no REST API of a hub" in other.err or "is no hub" in other.err
     assert "no TLS at" in tls.err
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_told(nowhere, tmp_path):
+    """And what to do about it; the key is not sent."""
+    heard = []
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*self_signed(tmp_path))
+
+    async def listen(reader, writer):
+        heard.append(await reader.read())
+        writer.close()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", ssl=context) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        done = await asyncio.to_thread(nowhere.hub, "user", "list", "--url", url, "--key", "s3cret", code=1)
+
+    told = " ".join(done.err.split())
+    assert "is not trusted" in told
+    assert "SSL_CERT_FILE" in told
+    assert not any(heard)
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [("http://hub.invalid", True), ("https://hub.invalid", False), ("http://127.0.0.1", False)],
+)
+def test_a_key_that_goes_over_a_plain_connection_is_warned_of(capsys, url, warned):
+    """Not where the connection does not leave this computer."""
+    Rest(url, "s3cret").close()
+
+    told = capsys.readouterr().err
+    assert ("is not encrypted" in told) is warned
+    assert "s3cret" not in told
 
 
 @pytest.mark.parametrize(

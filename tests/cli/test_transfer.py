@@ -13,6 +13,7 @@ from hub.cli import importing
 from hub.cli.importing import AT_ONCE
 from protocol.entities import EquipmentState
 from protocol.messages import Command, Notification
+from tests import postgres
 from tests.cli.conftest import Installation
 
 NETWORKS = ["home", "garage", "ü/💡"]
@@ -90,6 +91,33 @@ def test_an_installation_is_the_same_elsewhere(filled, other, at):
     assert first["user"] == {"created": 1, "changed": 0, "unchanged": 1}
     assert first["command"]["created"] == first["notification"]["created"] == 1
     assert all(of_kind["created"] == of_kind["changed"] == 0 for of_kind in second.values())
+
+
+@pytest.fixture
+def postgres_url():
+    """An empty database on a PostgreSQL of its own."""
+    with postgres.running() as server, server.database() as url:
+        yield url
+
+
+def test_an_installation_moves_to_postgresql_and_back(filled, other, at, monkeypatch, postgres_url):
+    """With ids, secrets and messages, by the two commands and ``hub migrate``."""
+    before = exported(filled, "--secrets", "--messages")
+    filled.hub("export", "all.jsonl", "--secrets", "--messages")
+
+    at(other)
+    monkeypatch.setenv("HUB_DATABASE_URL", postgres_url)
+    other.hub("migrate")
+    other.hub("import", str(filled.path / "all.jsonl"))
+    on_postgres = exported(other, "--secrets", "--messages")
+    other.hub("export", "back.jsonl", "--secrets", "--messages")
+    again = other.hub("import", "back.jsonl", "--json").json
+    monkeypatch.delenv("HUB_DATABASE_URL")
+    other.hub("import", "back.jsonl")
+    back = exported(other, "--secrets", "--messages")
+
+    assert before == on_postgres == back
+    assert all(of_kind["created"] == of_kind["changed"] == 0 for of_kind in again.values())
 
 
 def test_without_secrets_nothing_opens_anything(filled):

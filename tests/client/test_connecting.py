@@ -5,13 +5,8 @@ import logging
 import ssl
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from ipaddress import IPv4Address
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from hub.client import (
     ConnectionLost,
@@ -28,6 +23,7 @@ from hub.client import (
 from hub.client.backoff import Backoff
 from hub.client.socket import endpoint_url, retry_after_s
 from protocol.names import Endpoint
+from tests.certificates import self_signed
 from tests.client.scripted import FAST, TIMEOUT_S, scripted, until, within
 
 SECRET = "s3cret"
@@ -162,29 +158,6 @@ async def test_tls_follows_the_address(tmp_path):
             assert client.connected
         with pytest.raises(ConnectionLost, match="certificate"):
             await connect(hub.url, access_key="k").__aenter__()
-
-
-def self_signed(directory):
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hub")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    (directory / "cert.pem").write_bytes(certificate.public_bytes(pem))
-    private = serialization.PrivateFormat.PKCS8
-    (directory / "key.pem").write_bytes(key.private_bytes(pem, private, serialization.NoEncryption()))
-    return directory / "cert.pem", directory / "key.pem"
 
 
 # --- codecs -----------------------------------------------------------------------------------------------------------

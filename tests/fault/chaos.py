@@ -11,6 +11,9 @@ from tests.fault.stage import FULL, Stage, scenario
 
 NAME = "T82"
 
+WORKS_S = 60.0
+"""How long after a fault everybody must work again."""
+
 _seeds = [0]
 
 
@@ -24,7 +27,7 @@ async def kill_gateway(stage: Stage, chance: random.Random) -> None:
     async with stage.lock(process):
         await process.kill()
         await stage.run_for(chance.uniform(0, 3))
-        await process.start()
+        await process.revive(within_s=WORKS_S)
 
 
 async def end_gateway(stage: Stage, chance: random.Random) -> None:
@@ -32,7 +35,7 @@ async def end_gateway(stage: Stage, chance: random.Random) -> None:
     async with stage.lock(process):
         await process.stop()
         await stage.run_for(chance.uniform(0, 3))
-        await process.start()
+        await process.revive(within_s=WORKS_S)
 
 
 async def pause_gateway(stage: Stage, chance: random.Random) -> None:
@@ -135,7 +138,7 @@ async def chaos(stage: Stage) -> None:
         print(f"\n{told}", file=sys.stderr)
         await asyncio.gather(*(fault(stage, random.Random(chance.random())) for fault in faults))
         try:
-            stage.recovered(await stage.everybody_works(within_s=60), at_most=60.0)
+            stage.recovered(await stage.everybody_works(within_s=WORKS_S), at_most=WORKS_S)
         except AssertionError:
             stage.outcome.broken.append(f"seed {_seeds[0]}: not everybody works a minute after: {told}")
             return

@@ -166,6 +166,25 @@ async def part_from_the_database(stage: Stage) -> None:
 
 
 @scenario(
+    "LANE", "a gateway is cut off from PostgreSQL until its lane is given up",
+    small=Size(times=2, fault_s=5.0), full=replace(FULL, times=10, fault_s=6.0),
+    cables=("database",), HUB_HEARTBEAT_S="1", HUB_LEASE_S="3",
+)  # fmt: skip
+async def lose_the_lane(stage: Stage) -> None:
+    """What it had written last may be in the log without anybody having been told. It goes on in another lane, and
+    what it gives there comes after that. Alternately here and there, so that lanes are taken that others have had."""
+    for turn in range(stage.size.times):
+        gateway = stage.gateways[turn % len(stage.gateways)]
+        gateway.cables["database"].cut()
+        await stage.run_for(stage.size.fault_s)
+        gateway.cables["database"].mend()
+        stage.recovered(await stage.everybody_works(), at_most=10.0)
+        await stage.run_for(stage.size.calm_s / 5)
+    lost = sum(gateway.process.log.count("another worker has the lane") for gateway in stage.gateways)
+    stage.bound("lanes lost", lost, at_least=1)
+
+
+@scenario(
     "T35", "dashboards move from gateway to gateway all the time", small=Size(fault_s=6.0, rate=100.0, dashboards=2),
     full=replace(FULL, rate=300.0, dashboards=4, fault_s=60.0), places=EVERY_PLACE, crowd={"every_s": 0.05},
 )  # fmt: skip

@@ -101,8 +101,8 @@ async def lock_the_tables(stage: Stage) -> None:
     full=replace(FULL, dashboards=6, rate=100.0, times=3000),
 )  # fmt: skip
 async def drain_a_gateway(stage: Stage) -> None:
-    """Besides the crowd there are so many idle sockets, at both gateways. Up to fifty may be closed at once, however
-    few there are."""
+    """Besides the crowd there are so many idle sockets, at both gateways, which stay away until the gateway has gone:
+    the other end must have time to look when it is closed. Up to fifty may be closed at once, however few there are."""
     leaver = stage.gateways[0]
     crowd = idle(stage, stage.size.times)
     async with running([*crowd]):
@@ -110,11 +110,15 @@ async def drain_a_gateway(stage: Stage) -> None:
         peers: list[Peer] = [*crowd, *stage.peers]
         before = {peer: len(peer.closes) for peer in peers}
         sockets = (await leaver.metrics())["hub_connections"]
+        for one in crowd:
+            one.may_return.clear()
         began_s = time.monotonic()
 
         stage.bound("exit code", await leaver.process.stop(), at_most=0)
 
         stage.bound("drain s", time.monotonic() - began_s, at_most=10.0)
+        for one in crowd:
+            one.may_return.set()
         closes = sorted((at_s, code or 0) for peer in peers for at_s, code in peer.closes[before[peer] :])
         stage.bound("sockets", sockets)
         stage.bound("closed", len(closes), at_least=sockets)

@@ -76,6 +76,17 @@ class HubProcess:
                 stderr=log,
             )
 
+    async def revive(self, *, within_s: float) -> None:
+        """Start it as a service manager does: once more, a moment later, when it ends because a database is away."""
+        async with asyncio.timeout(within_s):
+            while True:
+                await self.launch()
+                await self.up_or_ended()
+                assert self._process is not None, "just launched"
+                if self._process.returncode is None:
+                    return
+                await asyncio.sleep(0.5)
+
     async def up_or_ended(self) -> None:
         """Wait until it takes connections, or has ended by itself."""
         process = self._process
