@@ -13,31 +13,15 @@ from protocol.forms import (
     TEXT_ASKED,
     Form,
     ListForm,
-    Type,
     an_object,
     body,
     one_of,
     path,
     query,
 )
-from protocol.requests import SaveClass, SaveEquipment, Unset, read_equipment
+from protocol.requests import EQUIPMENT_LIST, SaveClass, SaveEquipment, Unset
 
-_PIECE = an_object(SaveEquipment.read, {"name": TEXT, "code": TEXT, "type": TEXT, "data": ANYTHING})
-
-EQUIPMENT_LIST = Type(lambda value, name: read_equipment(value), {"type": ["array", "null"], "items": _PIECE.schema})
-"""Equipment inside a body; null items are dropped."""
-
-CLASS_OBJECT = an_object(
-    SaveClass.read,
-    {
-        "name": TEXT,
-        "version": TEXT,
-        "isPermanent": BOOLEAN,
-        "offlineTimeout": INT32,
-        "data": ANYTHING,
-        "equipment": EQUIPMENT_LIST,
-    },
-)
+CLASS_OBJECT = an_object(SaveClass.read, SaveClass.takes.members)
 """The class that a registration names."""
 
 # --- classes ----------------------------------------------------------------------------------------------------------

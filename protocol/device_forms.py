@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from protocol.class_forms import CLASS_OBJECT, EQUIPMENT_LIST
+from protocol.class_forms import CLASS_OBJECT
 from protocol.forms import (
     ANYTHING,
     BOOLEAN,
@@ -19,7 +19,7 @@ from protocol.forms import (
     path,
     query,
 )
-from protocol.requests import UNSET, SaveClass, SaveDevice, SaveEquipment, SaveNetwork, Unset
+from protocol.requests import EQUIPMENT_LIST, UNSET, SaveClass, SaveDevice, SaveEquipment, SaveNetwork, Unset
 
 # --- networks ---------------------------------------------------------------------------------------------------------
 
@@ -103,9 +103,7 @@ class RegisterDevice(OneDevice):
     name: str | None | Unset = body(TEXT)
     status: str | None | Unset = body(TEXT)
     data: Any = body(ANYTHING)
-    network: SaveNetwork | None | Unset = body(
-        an_object(SaveNetwork.read, {"name": TEXT, "key": TEXT, "description": TEXT})
-    )
+    network: SaveNetwork | None | Unset = body(an_object(SaveNetwork.read, SaveNetwork.takes.members))
     device_class: SaveClass | None | Unset = body(CLASS_OBJECT)
     blocked: bool | None | Unset = body(BOOLEAN)
     is_blocked: bool | None | Unset = body(BOOLEAN)

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from protocol.names import CloseCode
+
 
 class HubError(Exception):
     """Something that the peer asked for cannot be done; the text is meant for the peer.
@@ -406,6 +408,74 @@ STORAGE = Problem(503, "Storage is not available, try again", "unavailable", "th
 
 CATALOGUE: tuple[Problem, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Problem))
 """Every problem there is, in the order above."""
+
+
+NAMES: tuple[str, ...] = tuple(
+    name.lower().replace("_", "-") for name, value in list(globals().items()) if isinstance(value, Problem)
+)
+"""What the error page calls each of them."""
+
+REMEDIES: dict[str, str] = {
+    "malformed": "Send one JSON object a message (on hub.1.msgpack one MessagePack map), within the limit that "
+    "detail names.",
+    "bad-parameter": "Correct the member that detail names; the documents tell what it may be. Repeating is in vain.",
+    "unknown-action": "Use an action of the AsyncAPI document, letter by letter.",
+    "not-authenticated": "Authenticate first: in the handshake, by authenticate, or by the headers of the request.",
+    "bad-credentials": "Check login and password, access key, or guid and device key. Access keys count on the client "
+    "endpoint, device keys on the device endpoint. Wrong tries are slowed down.",
+    "key-expired": "Ask whoever made the access key for another one.",
+    "not-permitted": "Let somebody who may grant it: the permission that detail names, membership of the network, or "
+    "another role.",
+    "not-found": "Check the guid or id, and that the caller may see it: what is invisible is as good as absent.",
+    "conflict": "Read what is there now, and ask again with that in mind.",
+    "limit": "Stay below the value in detail; whoever runs the hub can raise the setting of that name.",
+    "rate": "Wait as long as retryAfter says, then go on more slowly.",
+    "overload": "Wait as long as retryAfter says, or a second with jitter. An insert with an idempotencyKey is safe to "
+    "repeat.",
+    "unavailable": "Try again in a few seconds. An insert with an idempotencyKey is safe to repeat.",
+    "internal": "Tell whoever runs the hub, with the time: its log has the cause. Nothing is known to have changed.",
+}
+"""What to do about an error, by its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Why a connection is closed with a code, and what its peer does then."""
+
+    when: str
+    remedy: str
+
+
+CLOSES: dict[CloseCode, Close] = {
+    CloseCode.NORMAL: Close("the peer closed", "Nothing."),
+    CloseCode.PROTOCOL_ERROR: Close("a frame breaks RFC 6455", "Mend the client."),
+    CloseCode.WRONG_FRAME: Close(
+        "a binary message on a JSON connection, or text on hub.1.msgpack", "Send the kind that was agreed on."
+    ),
+    CloseCode.INVALID_TEXT: Close("a text message is not UTF-8", "Mend the client."),
+    CloseCode.POLICY: Close(
+        "a rate over its limit for too long, or a flood of pings", "Connect again later, and send more slowly."
+    ),
+    CloseCode.TOO_BIG: Close("a message over the limit of size, or in too many fragments", "Send less at once."),
+    CloseCode.NO_SIGN_OF_LIFE: Close(
+        "nothing came after a ping, or the hub failed", "Connect again, with jitter, and resume."
+    ),
+    CloseCode.RESTART: Close(
+        "the hub shuts down or is replaced", "Connect again after reconnectAfter seconds, or with jitter, and resume."
+    ),
+    CloseCode.TRY_LATER: Close("the hub is overloaded, or cannot read its log", "Connect again later, and resume."),
+    CloseCode.SLOW_READER: Close(
+        "more waits for this peer than it may", "Read faster, subscribe to less, or ask for another overflow; resume."
+    ),
+    CloseCode.UNAUTHENTICATED: Close(
+        "not authenticated in time, or the key, user or device is gone, locked, blocked or expired",
+        "Authenticate with something that is valid.",
+    ),
+    CloseCode.REPLACED: Close(
+        "a newer connection of the same device took its place", "Let only one process speak for a device."
+    ),
+}
+"""Every code that the hub closes with."""
 
 
 def bad_parameter(name: str) -> HubError:

@@ -11,25 +11,23 @@ What is absent stays ``UNSET``; null is ``None``. Reading goes in the order of c
 and query, then the body, and (after the caller's role was looked at) the rest of the query.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 
 from protocol.errors import BAD_SORT_ORDER, BAD_TIMESTAMP, NOT_FOUND, bad_parameter
-from protocol.names import INT32_MAX
-from protocol.requests import (
-    UNSET,
-    Members,
-    Unset,
-    to_boolean,
-    to_integer,
-    to_object,
-    to_text,
-    to_timestamp_ms,
-)
-
-Schema = Mapping[str, Any]
+from protocol.values import ANYTHING as ANYTHING
+from protocol.values import BOOLEAN as BOOLEAN
+from protocol.values import INT32 as INT32
+from protocol.values import INTEGER as INTEGER
+from protocol.values import TEXT as TEXT
+from protocol.values import TIMESTAMP as TIMESTAMP
+from protocol.values import UNSET, Members, Unset, to_integer, to_text, to_timestamp_ms
+from protocol.values import Schema as Schema
+from protocol.values import Type as Type
+from protocol.values import an_object as an_object
+from protocol.values import nullable as nullable
 
 
 class Place(StrEnum):
@@ -39,32 +37,6 @@ class Place(StrEnum):
     QUERY = "query"
     HEADER = "header"
     BODY = "body"
-
-
-@dataclass(frozen=True, slots=True)
-class Type:
-    """How a value is converted, and what it looks like from outside.
-
-    Attributes:
-        convert: takes the value and the name to blame; raises a HubError.
-        schema: JSON Schema of what is accepted and well-behaved clients send.
-        is_number: in a path or a query it must be a number; anything else there is 404, before any other check.
-    """
-
-    convert: Callable[[Any, str], Any]
-    schema: Schema
-    is_number: bool = False
-
-
-def nullable(schema: Schema) -> Schema:
-    """The schema of the same value or null."""
-    if isinstance(schema.get("type"), str):
-        return {**schema, "type": [schema["type"], "null"]}
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _to_int32(value: Any, name: str) -> int | None:
-    return to_integer(value, name, most=INT32_MAX)
 
 
 def _to_query_number(value: Any, name: str) -> int | None:
@@ -91,13 +63,6 @@ def _to_descending(value: Any, name: str) -> bool:
     return bool(value.upper() == "DESC")
 
 
-TEXT = Type(to_text, {"type": ["string", "null"]})
-INTEGER = Type(to_integer, {"type": ["integer", "null"], "format": "int64"}, is_number=True)
-INT32 = Type(_to_int32, {"type": ["integer", "null"], "format": "int32"})
-BOOLEAN = Type(to_boolean, {"type": ["boolean", "null"]})
-TIMESTAMP = Type(to_timestamp_ms, {"type": ["string", "integer", "null"], "examples": ["2015-07-24T09:57:04.120"]})
-ANYTHING = Type(lambda value, name: value, {})
-
 NUMBER_ASKED = Type(_to_query_number, {"type": "integer", "format": "int64"}, is_number=True)
 COUNT = Type(_to_count, {"type": "integer", "minimum": 0}, is_number=True)
 TEXT_ASKED = Type(to_text, {"type": "string"})
@@ -115,22 +80,6 @@ def one_of(*names: str) -> Type:
 
     known = {one.lower() for one in names}
     return Type(convert, {"type": "string", "enum": list(names)})
-
-
-def an_object(read: Callable[[Members], Any], members: Mapping[str, Type]) -> Type:
-    """An object inside a body, or null.
-
-    Args:
-        read: makes what it stands for of its members.
-        members: what they look like from outside.
-    """
-
-    def convert(value: Any, name: str) -> Any:
-        found = to_object(value, name)
-        return None if found is None else read(found)
-
-    properties = {name: type_.schema for name, type_ in members.items()}
-    return Type(convert, {"type": ["object", "null"], "properties": properties})
 
 
 def path(type_: Type, name: str = "") -> Any:

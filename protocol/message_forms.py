@@ -39,7 +39,7 @@ from protocol.requests import (
 
 # --- inserting and updating -------------------------------------------------------------------------------------------
 
-IDEMPOTENCY_KEY = Type(checked_idempotency_key, {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MAX})
+IDEMPOTENCY_HEADER = Type(checked_idempotency_key, {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MAX})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class CreateNotification(Form):
     guid: str = path(TEXT_ASKED)
     notification: str | None = body(TEXT, default=None, required=True)
     parameters: Any = body(ANYTHING)
-    idempotency_key: str | None = header(IDEMPOTENCY_KEY, "Idempotency-Key")
+    idempotency_key: str | None = header(IDEMPOTENCY_HEADER, "Idempotency-Key")
 
     def to_request(self) -> InsertNotification:
         """What a socket would have asked."""
@@ -76,7 +76,7 @@ class CreateCommand(Form):
     status: str | None = body(TEXT, default=None)
     result: Any = body(ANYTHING, default=None)
     queue: bool | None = body(BOOLEAN, default=None)
-    idempotency_key: str | None = header(IDEMPOTENCY_KEY, "Idempotency-Key")
+    idempotency_key: str | None = header(IDEMPOTENCY_HEADER, "Idempotency-Key")
 
     def to_request(self) -> InsertCommand:
         """What a socket would have asked."""

@@ -1,136 +1,59 @@
 """Requests: what each action takes, converted from the members of a message once and checked for type.
 
-Conversion follows one table of rules (strings take numbers and booleans, integers take digits, and so on) and fails
-with ``Invalid request parameters`` naming the member. What a member *means*, whether it must be there for this caller,
-is the action's business.
+``takes`` reads the members of a request and describes them in the AsyncAPI document. Three requests are read by hand,
+because they are most of what comes in and ``takes`` would cost them a microsecond each; a test holds them against it.
+What a member *means*, whether it must be there for this caller, is the action's business.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, Self
-from uuid import UUID
+from typing import Any, ClassVar, Protocol, Self
 
-import orjson
-
-from protocol.errors import bad_parameter
 from protocol.messages import NULL, CommandPatch, Json
-from protocol.names import IDEMPOTENCY_KEY_MAX, INT32_MAX, INT64_MAX, Action, Overflow
-from protocol.times import parse_ms
-
-Members = Mapping[str, Any]
-
-INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
-"""The text of a number."""
-
-
-class Unset:
-    """The type of ``UNSET``: the member was not there at all, which is not the same as null."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "UNSET"
-
-    def __bool__(self) -> Literal[False]:
-        return False
-
-
-UNSET = Unset()
-
-
-def or_none(value: Any) -> Any:
-    """Of something new, what was not said of it is null."""
-    return None if value is UNSET else value
-
-
-# --- conversion of one member -----------------------------------------------------------------------------------------
-
-
-def to_text(value: Any, name: str) -> str | None:
-    """A string, or the literal text of a number or boolean; null is absent."""
-    if type(value) is str:
-        if "\0" in value:
-            raise bad_parameter(name)
-        return value
-    if value is None:
-        return None
-    if isinstance(value, (dict, list)):
-        raise bad_parameter(name)
-    return orjson.dumps(value).decode()
-
-
-def to_integer(value: Any, name: str, *, most: int = INT64_MAX) -> int | None:
-    """An integral number, or a string with one; null is absent."""
-    if value is None:
-        return None
-    if isinstance(value, str) and INTEGER.fullmatch(value):
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not -most - 1 <= value <= most:
-        raise bad_parameter(name)
-    return value
-
-
-def to_boolean(value: Any, name: str) -> bool | None:
-    """A boolean, or the text of one (any other text means false); null is absent."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return value.lower() == "true"
-    raise bad_parameter(name)
-
-
-def to_object(value: Any, name: str) -> Members | None:
-    """An object; null is absent."""
-    if type(value) is dict or value is None:
-        return value
-    raise bad_parameter(name)
-
-
-def to_texts(value: Any, name: str) -> tuple[str | None, ...] | None:
-    """An array whose elements convert to text; null is absent."""
-    if value is None:
-        return None
-    if not isinstance(value, list):
-        raise bad_parameter(name)
-    return tuple(to_text(element, name) for element in value)
-
-
-def to_timestamp_ms(value: Any, name: str) -> int | None:
-    """A timestamp in any accepted form, in milliseconds since 1970; null and empty text are absent."""
-    if value is None or value == "":
-        return None
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise bad_parameter(name)
-    try:
-        return parse_ms(value)
-    except ValueError as exc:
-        raise bad_parameter(name) from exc
-
-
-def to_uuid(value: Any, name: str) -> str | None:
-    """A UUID in canonical form, lower case; null is absent."""
-    if value is None:
-        return None
-    try:
-        canonical = str(UUID(value)) if isinstance(value, str) else ""
-    except ValueError:
-        canonical = ""
-    if not canonical or canonical != value.lower():
-        raise bad_parameter(name)
-    return canonical
-
-
-def to_json(value: Any) -> Json:
-    """The encoded text of a free JSON value; the codec has already refused what JSON cannot carry exactly."""
-    return NULL if value is None else orjson.dumps(value)
-
+from protocol.names import INT32_MAX, Action, Overflow
+from protocol.values import (
+    ANYTHING,
+    BOOLEAN,
+    ENCODED,
+    IDEMPOTENCY_KEY,
+    INT32,
+    INTEGER,
+    NO_MEMBERS,
+    OVERFLOW,
+    POSITION,
+    TEXT,
+    TEXTS,
+    TIMESTAMP,
+    UUID_TEXT,
+    Takes,
+    Type,
+    a_list,
+    an_object,
+    of_members,
+)
+from protocol.values import UNSET as UNSET
+from protocol.values import Members as Members
+from protocol.values import Unset as Unset
+from protocol.values import checked_idempotency_key as checked_idempotency_key
+from protocol.values import or_none as or_none
+from protocol.values import to_boolean as to_boolean
+from protocol.values import to_integer as to_integer
+from protocol.values import to_json as to_json
+from protocol.values import to_object as to_object
+from protocol.values import to_text as to_text
+from protocol.values import to_timestamp_ms as to_timestamp_ms
 
 # --- the requests -----------------------------------------------------------------------------------------------------
 
 
 class Request(Protocol):
-    """What every request can do."""
+    """What every request can do.
+
+    Attributes:
+        takes: its members, beside ``action`` and ``requestId``.
+    """
+
+    takes: ClassVar[Takes]
 
     @classmethod
     def read(cls, members: Members) -> Self:
@@ -146,6 +69,8 @@ class Request(Protocol):
 class ServerInfo:
     """``server/info``: no parameters."""
 
+    takes: ClassVar[Takes] = NO_MEMBERS
+
     @classmethod
     def read(cls, members: Members) -> Self:
         return cls()
@@ -155,6 +80,11 @@ class ServerInfo:
 class Authenticate:
     """``authenticate``: one of three forms; which one counts depends on the endpoint."""
 
+    takes: ClassVar[Takes] = Takes(
+        {"login": TEXT, "password": TEXT, "accessKey": TEXT, "deviceId": TEXT, "deviceKey": TEXT},
+        example={"accessKey": "your access key"},
+    )
+
     login: str | None = None
     password: str | None = None
     access_key: str | None = None
@@ -163,14 +93,7 @@ class Authenticate:
 
     @classmethod
     def read(cls, members: Members) -> Self:
-        get = members.get
-        return cls(
-            to_text(get("login"), "login"),
-            to_text(get("password"), "password"),
-            to_text(get("accessKey"), "accessKey"),
-            to_text(get("deviceId"), "deviceId"),
-            to_text(get("deviceKey"), "deviceKey"),
-        )
+        return cls(*cls.takes(members))
 
     def __repr__(self) -> str:
         return f"Authenticate(login={self.login!r}, device_id={self.device_id!r}, …)"
@@ -179,6 +102,8 @@ class Authenticate:
 @dataclass(slots=True)
 class GetDevice:
     """``device/get``: no parameters; the calling device."""
+
+    takes: ClassVar[Takes] = NO_MEMBERS
 
     @classmethod
     def read(cls, members: Members) -> Self:
@@ -194,6 +119,21 @@ class InsertNotification:
         parameters: None when the member was absent; ``NULL`` when it was null.
         value: ``parameters`` before encoding, for the notifications that the hub looks into.
     """
+
+    takes: ClassVar[Takes] = Takes(
+        {
+            "deviceGuid": TEXT,
+            "notification": of_members(
+                Takes({"notification": TEXT, "parameters": ENCODED}, required=("notification",))
+            ),
+            "idempotencyKey": IDEMPOTENCY_KEY,
+        },
+        required=("notification",),
+        example={
+            "deviceGuid": "lamp",
+            "notification": {"notification": "temperature", "parameters": {"celsius": 21.5}},
+        },
+    )
 
     device_guid: str | None
     name: str | None
@@ -224,6 +164,27 @@ class InsertCommand:
         may_wait: ``queue``: whether it is stored for a device that is not connected.
     """
 
+    takes: ClassVar[Takes] = Takes(
+        {
+            "deviceGuid": TEXT,
+            "command": of_members(
+                Takes(
+                    {
+                        "command": TEXT,
+                        "parameters": ENCODED,
+                        "lifetime": INT32,
+                        "status": TEXT,
+                        "result": ENCODED,
+                    },
+                    required=("command",),
+                )
+            ),
+            "idempotencyKey": IDEMPOTENCY_KEY,
+        },
+        required=("deviceGuid", "command"),
+        example={"deviceGuid": "lamp", "command": {"command": "set", "parameters": {"on": True}, "lifetime": 60}},
+    )
+
     device_guid: str | None
     given: bool
     name: str | None = None
@@ -252,9 +213,33 @@ class InsertCommand:
         )
 
 
+_PATCH = {
+    "command": ("name", TEXT, "command.command"),
+    "parameters": ("parameters", ENCODED, "parameters"),
+    "lifetime": ("lifetime_s", INT32, "lifetime"),
+    "status": ("status", TEXT, "status"),
+    "result": ("result", ENCODED, "result"),
+}
+"""Each member of a command that an update may change: its attribute, its type, and what an error calls it."""
+
+
 @dataclass(slots=True)
 class UpdateCommand:
     """``command/update``. ``patch`` is None when there was no ``command`` object."""
+
+    takes: ClassVar[Takes] = Takes(
+        {
+            "deviceGuid": TEXT,
+            "commandId": INTEGER,
+            "command": of_members(Takes({name: type_ for name, (_, type_, _) in _PATCH.items()})),
+        },
+        required=("commandId", "command"),
+        example={
+            "deviceGuid": "lamp",
+            "commandId": 1,
+            "command": {"status": "done", "result": {"on": True}},
+        },
+    )
 
     device_guid: str | None
     command_id: int | None
@@ -324,21 +309,12 @@ class ExplainAccess:
 def read_patch(command: Members) -> CommandPatch:
     """What a command object changes: present members overwrite, null clears, absent ones stay."""
     patch: dict[str, object] = {}
-    for member, (name, convert) in _PATCH.items():
+    for member, (name, type_, told) in _PATCH.items():
         if member in command:
-            patch[name] = convert(command[member])
+            patch[name] = type_.convert(command[member], told)
     if patch.get("name", "") is None:  # A command cannot lose its name: null leaves it as it is.
         del patch["name"]
     return CommandPatch(patch)
-
-
-_PATCH: dict[str, tuple[str, Callable[[Any], object]]] = {
-    "command": ("name", lambda value: to_text(value, "command.command")),
-    "parameters": ("parameters", to_json),
-    "lifetime": ("lifetime_s", lambda value: to_integer(value, "lifetime", most=INT32_MAX)),
-    "status": ("status", lambda value: to_text(value, "status")),
-    "result": ("result", to_json),
-}
 
 
 @dataclass(slots=True)
@@ -354,6 +330,18 @@ class Subscribe:
         contradiction: a member that must not stand beside another one that is there.
     """
 
+    takes: ClassVar[Takes] = Takes(
+        {
+            "deviceGuids": TEXTS,
+            "deviceGuid": TEXT,
+            "names": TEXTS,
+            "timestamp": TIMESTAMP,
+            "since": POSITION,
+            "overflow": OVERFLOW,
+        },
+        example={"deviceGuids": ["lamp"]},
+    )
+
     device_guids: tuple[str, ...] | None = None
     names: frozenset[str] | None = None
     timestamp_ms: int | None = None
@@ -364,14 +352,7 @@ class Subscribe:
 
     @classmethod
     def read(cls, members: Members) -> Self:
-        device_guids = to_texts(members.get("deviceGuids"), "deviceGuids")
-        device_guid = to_text(members.get("deviceGuid"), "deviceGuid")
-        names = to_texts(members.get("names"), "names")
-        timestamp_ms = to_timestamp_ms(members.get("timestamp"), "timestamp")
-        since = to_integer(members.get("since"), "since")
-        overflow = to_overflow(members.get("overflow"))
-        if since is not None and since < 0:
-            raise bad_parameter("since")
+        device_guids, device_guid, names, timestamp_ms, since, overflow = cls.takes(members)
         contradiction = None
         if device_guid is not None and device_guids is not None:
             contradiction = "deviceGuid"
@@ -390,33 +371,34 @@ class Subscribe:
         )
 
 
-def to_overflow(value: Any) -> Overflow:
-    """The overflow policy of a subscription; null is the default."""
-    if value is None:
-        return Overflow.DISCONNECT
-    try:
-        return Overflow(value)
-    except ValueError as exc:
-        raise bad_parameter("overflow") from exc
-
-
 @dataclass(slots=True)
 class Unsubscribe:
     """``command/unsubscribe`` and ``notification/unsubscribe``: by id, or in the old format by exactly these guids."""
+
+    takes: ClassVar[Takes] = Takes(
+        {"subscriptionId": UUID_TEXT, "deviceGuids": TEXTS},
+        example={"subscriptionId": "0d2c9f4e-6c0e-4f3c-9b65-0f3c0b8f4a51"},
+    )
 
     subscription_id: str | None = None
     device_guids: frozenset[str] | None = None
 
     @classmethod
     def read(cls, members: Members) -> Self:
-        subscription_id = to_uuid(members.get("subscriptionId"), "subscriptionId")
-        guids = to_texts(members.get("deviceGuids"), "deviceGuids")
+        subscription_id, guids = cls.takes(members)
         return cls(subscription_id, frozenset(guid for guid in guids or () if guid is not None) or None)
+
+
+def _within(place: str, members: Mapping[str, Type]) -> Takes:
+    """Members that an error calls by the object that they stand in, too."""
+    return Takes(members, called={name: f"{place}.{name}" for name in members})
 
 
 @dataclass(slots=True)
 class SaveNetwork:
     """``device.network`` of a registration: matched by name."""
+
+    takes: ClassVar[Takes] = _within("network", {"name": TEXT, "key": TEXT, "description": TEXT})
 
     name: str | None = None
     key: str | None = None
@@ -424,11 +406,7 @@ class SaveNetwork:
 
     @classmethod
     def read(cls, members: Members) -> Self:
-        return cls(
-            to_text(members.get("name"), "network.name"),
-            to_text(members.get("key"), "network.key"),
-            to_text(members.get("description"), "network.description"),
-        )
+        return cls(*cls.takes(members))
 
     def __repr__(self) -> str:
         return f"SaveNetwork(name={self.name!r}, …)"
@@ -438,6 +416,8 @@ class SaveNetwork:
 class SaveEquipment:
     """One piece of equipment of a device class in a registration."""
 
+    takes: ClassVar[Takes] = _within("equipment", {"name": TEXT, "code": TEXT, "type": TEXT, "data": ANYTHING})
+
     name: str | None
     code: str | None
     type: str | None
@@ -445,17 +425,28 @@ class SaveEquipment:
 
     @classmethod
     def read(cls, members: Members) -> Self:
-        return cls(
-            to_text(members.get("name"), "equipment.name"),
-            to_text(members.get("code"), "equipment.code"),
-            to_text(members.get("type"), "equipment.type"),
-            members.get("data"),
-        )
+        return cls(*cls.takes(members))
+
+
+EQUIPMENT_LIST = a_list(SaveEquipment.read, SaveEquipment.takes)
+"""Equipment inside something else; null elements are dropped."""
 
 
 @dataclass(slots=True)
 class SaveClass:
     """``device.deviceClass`` of a registration: matched by name and version. UNSET members stay as they are."""
+
+    takes: ClassVar[Takes] = Takes(
+        {
+            "name": TEXT,
+            "version": TEXT,
+            "isPermanent": BOOLEAN,
+            "offlineTimeout": INT32,
+            "data": ANYTHING,
+            "equipment": EQUIPMENT_LIST,
+        },
+        called={"name": "deviceClass.name", "version": "deviceClass.version"},
+    )
 
     name: str | None = None
     version: str | None = None
@@ -466,29 +457,23 @@ class SaveClass:
 
     @classmethod
     def read(cls, members: Members) -> Self:
-        return cls(
-            to_text(members.get("name"), "deviceClass.name"),
-            to_text(members.get("version"), "deviceClass.version"),
-            _given(members, "isPermanent", to_boolean),
-            _given(members, "offlineTimeout", lambda value, name: to_integer(value, name, most=INT32_MAX)),
-            members.get("data", UNSET),
-            read_equipment(members.get("equipment")),
-        )
+        name, version, is_permanent, offline_timeout_s, data, equipment = cls.takes.given(members)
+        pieces = or_none(equipment)
+        return cls(or_none(name), or_none(version), is_permanent, offline_timeout_s, data, pieces)
 
 
-def read_equipment(value: Any) -> tuple[SaveEquipment, ...] | None:
-    """An array of equipment, null elements dropped; null is absent."""
-    if value is None:
-        return None
-    if not isinstance(value, list):
-        raise bad_parameter("equipment")
-    return tuple(
-        SaveEquipment.read(item) for item in (to_object(element, "equipment") for element in value) if item is not None
-    )
-
-
-def _given(members: Members, member: str, convert: Callable[[Any, str], Any]) -> Any:
-    return convert(members[member], member) if member in members else UNSET
+_DEVICE = Takes(
+    {
+        "key": TEXT,
+        "name": TEXT,
+        "status": TEXT,
+        "data": ANYTHING,
+        "network": an_object(SaveNetwork.read, SaveNetwork.takes.members),
+        "deviceClass": an_object(SaveClass.read, SaveClass.takes.members),
+        "blocked": BOOLEAN,
+        "isBlocked": BOOLEAN,
+    }
+)
 
 
 @dataclass(slots=True)
@@ -500,6 +485,20 @@ class SaveDevice:
         given: whether there was a ``device`` object at all.
         equipment: the legacy place beside ``device``; used only when the class brings none of its own.
     """
+
+    takes: ClassVar[Takes] = Takes(
+        {"deviceId": TEXT, "deviceKey": TEXT, "device": of_members(_DEVICE), "equipment": EQUIPMENT_LIST},
+        required=("deviceId", "device"),
+        example={
+            "deviceId": "lamp",
+            "deviceKey": "a key of its own",
+            "device": {
+                "name": "Lamp",
+                "key": "a key of its own",
+                "deviceClass": {"name": "lamp", "version": "1"},
+            },
+        },
+    )
 
     device_guid: str | None
     device_key: str | None | Unset
@@ -515,49 +514,20 @@ class SaveDevice:
 
     @classmethod
     def read(cls, members: Members) -> Self:
-        device_guid = to_text(members.get("deviceId"), "deviceId")
-        device_key = to_text(members.get("deviceKey"), "deviceKey")
-        device = to_object(members.get("device"), "device")
-        equipment = read_equipment(members.get("equipment"))
+        device_guid, device_key, device, equipment = cls.takes(members)
         if device is None:
             return cls(device_guid, device_key, given=False)
-        blocked = "isBlocked" if "isBlocked" in device else "blocked"
-        return cls(
-            device_guid,
-            device_key,
-            given=True,
-            key=_given(device, "key", to_text),
-            name=_given(device, "name", to_text),
-            status=_given(device, "status", to_text),
-            data=device.get("data", UNSET),
-            network=_nested(device, "network", SaveNetwork.read),
-            device_class=_nested(device, "deviceClass", SaveClass.read),
-            is_blocked=_given(device, blocked, to_boolean),
-            equipment=equipment,
-        )
+        *values, blocked, is_blocked = _DEVICE.given(device)
+        is_blocked = blocked if is_blocked is UNSET else is_blocked
+        return cls(device_guid, device_key, True, *(*values, is_blocked, equipment))
 
     def __repr__(self) -> str:
         return f"SaveDevice(device_guid={self.device_guid!r}, …)"
 
 
-def _nested(members: Members, member: str, read: Callable[[Members], Any]) -> Any:
-    if member not in members:
-        return UNSET
-    value = to_object(members[member], member)
-    return None if value is None else read(value)
-
-
 def to_idempotency_key(members: Members) -> str | None:
     """``idempotencyKey`` of a message; null is absent."""
     return checked_idempotency_key(members.get("idempotencyKey"), "idempotencyKey")
-
-
-def checked_idempotency_key(value: Any, name: str) -> str | None:
-    """1 to 64 characters; null is absent."""
-    key = to_text(value, name)
-    if key is not None and not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX:
-        raise bad_parameter(name)
-    return key
 
 
 REQUESTS: dict[Action, type[Request]] = {

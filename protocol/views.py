@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Generic, TypeVar
 
-from protocol.forms import Schema, nullable
 from protocol.times import format_ms
+from protocol.values import UNSET, Schema, nullable
 
 T = TypeVar("T")
 
@@ -24,6 +24,7 @@ class View(Generic[T]):
         name: of the schema in the OpenAPI document.
         members: by name on the wire, the schema of the value and how it is found.
         more: likewise, what only extended mode shows.
+        optional: members that are not there when what is found is UNSET.
     """
 
     def __init__(
@@ -32,14 +33,20 @@ class View(Generic[T]):
         members: Mapping[str, tuple[Schema, Callable[[T], Any]]],
         *,
         more: Mapping[str, tuple[Schema, Callable[[T], Any]]] = {},
+        optional: frozenset[str] = frozenset(),
     ) -> None:
         self.name = name
         self.members = dict(members)
         self.more = dict(more)
+        self.optional = optional
         self._finders = [(wire, find) for wire, (_, find) in self.members.items()]
 
     def __call__(self, of: T) -> dict[str, Any]:
-        return {wire: find(of) for wire, find in self._finders}
+        made = {wire: find(of) for wire, find in self._finders}
+        for wire in self.optional:
+            if made[wire] is UNSET:
+                del made[wire]
+        return made
 
     def __repr__(self) -> str:
         return f"View({self.name})"
@@ -51,16 +58,16 @@ class View(Generic[T]):
     def but(self, name: str, *without: str, **others: tuple[Schema, Callable[[T], Any]]) -> "View[T]":
         """A view that shows less, or more."""
         kept = {wire: member for wire, member in self.members.items() if wire not in without}
-        return View(name, kept | others)
+        return View(name, kept | others, optional=self.optional - {*without})
 
     @property
     def schema(self) -> Schema:
-        """JSON Schema of one answer: every member is always there, but for what extended mode adds."""
+        """JSON Schema of one answer: what is not optional is always there, but for what extended mode adds."""
         properties = {wire: schema for wire, (schema, _) in (self.members | self.more).items()}
         return {
             "type": "object",
             "properties": properties,
-            "required": list(self.members),
+            "required": [wire for wire in self.members if wire not in self.optional],
             "additionalProperties": False,
         }
 

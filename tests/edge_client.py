@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import msgpack
 
+from tests.documents import check_frame
 from tests.waiting import WAIT_S
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
@@ -135,6 +136,7 @@ class Wire:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._buffer = bytearray()
+        self._extended = False
         self.received = 0
         """Bytes read so far."""
 
@@ -169,6 +171,7 @@ class Wire:
             await wire.write(upgrade(path, *extra))
             response = await wire.response()
             assert response.status == 101, response
+            wire._extended = "sec-websocket-protocol" in response.headers
         except BaseException:
             wire.close()
             raise
@@ -260,11 +263,13 @@ class Wire:
         return Frame(first & 0x0F, payload, bool(first & 0x80))
 
     async def members(self) -> dict[str, Any]:
-        """The next message; pings of the hub in between are passed over."""
+        """The next message, which is as its document says; pings of the hub in between are passed over."""
         while (one := await self.frame()).opcode == PING:
             pass
         assert one.opcode in (TEXT, BINARY), f"not a message: {one}, code {one.payload[:2].hex()}"
-        return one.members()
+        members = one.members()
+        check_frame(members, extended=self._extended)
+        return members
 
     async def ask(self, action: str, **members: Any) -> dict[str, Any]:
         """Send a request; the next message is its answer."""

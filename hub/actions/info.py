@@ -4,6 +4,7 @@ from typing import Any
 
 from hub.actions.caller import Caller
 from hub.gateway import Gateway
+from protocol.answers import SERVER_INFO
 from protocol.forms import Form
 from protocol.requests import ServerInfo
 from protocol.times import format_ms
@@ -12,13 +13,12 @@ from protocol.times import format_ms
 async def server_info(gateway: Gateway, caller: Caller, ask: ServerInfo) -> dict[str, Any]:
     """Version, time and REST address. ``serverTimestamp`` is a replay cursor that misses no later message."""
     base_url = caller.connection.base_url if caller.connection is not None else gateway.policy.public_url or ""
-    return {
-        "info": {
-            "apiVersion": gateway.policy.api_version,
-            "serverTimestamp": format_ms(gateway.before_next_ms()),
-            "restServerUrl": f"{base_url}/rest",
-        }
+    info = {
+        "apiVersion": gateway.policy.api_version,
+        "serverTimestamp": format_ms(gateway.before_next_ms()),
+        "restServerUrl": f"{base_url}/rest",
     }
+    return {"info": SERVER_INFO(info)}
 
 
 async def get_info(gateway: Gateway, caller: Caller, ask: Form) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from hub.gateway import Gateway
 from hub.gateway.calls import in_task
 from hub.gateway.replays import reach_of
 from hub.store import LogQuery
+from protocol.answers import SUBSCRIBED, Missed, Subscribed
 from protocol.errors import DEVICES_NOT_FOUND, NAMES_EMPTY, bad_parameter, limit_reached
 from protocol.message_forms import StreamMessages
 from protocol.messages import lowest_id
 from protocol.names import SUBSCRIBE_ACTION, Kind
-from protocol.requests import Subscribe, Unsubscribe
+from protocol.requests import UNSET, Subscribe, Unset, Unsubscribe
 
 
 async def subscribe_commands(gateway: Gateway, caller: Caller, ask: Subscribe) -> dict[str, Any]:
@@ -94,21 +95,17 @@ async def _subscribe(gateway: Gateway, caller: Caller, kind: Kind, ask: Subscrib
     clauses = caller.principal.access.scopes(SUBSCRIBE_ACTION[kind])
     topics = frozenset[int]() if gateway.bus.alone else await in_task(gateway.follow(kind, ask, clauses))
     subscription = gateway.subscribe(connection, caller.principal, kind, ask, clauses=clauses, topics=topics)
-    answer: dict[str, Any] = {"subscriptionId": subscription.id}
-    resumes = ask.since is not None
-    if connection.extended or resumes:
-        answer["position"] = subscription.position
-    if ask.since is None and ask.timestamp_ms is None:
-        return answer
-    query = _query(gateway, subscription, ask)
-    if connection.extended or resumes:
-        try:
-            answer |= await _recovery(gateway, subscription, query, ask)
-        except BaseException:
-            gateway.unsubscribe(connection, subscription)
-            raise
-    gateway.replay(subscription, query)
-    return answer
+    answer = Subscribed(subscription.id)
+    tells = connection.extended or ask.since is not None
+    if tells:
+        answer.position = subscription.position
+    if ask.since is not None or ask.timestamp_ms is not None:
+        query = _query(gateway, subscription, ask)
+        if tells:
+            answer.missed = await _missed(gateway, subscription, query, ask)
+            answer.recovered = answer.missed is UNSET
+        gateway.replay(subscription, query)
+    return SUBSCRIBED(answer)
 
 
 def _query(gateway: Gateway, subscription: Subscription, ask: Subscribe) -> LogQuery:
@@ -122,25 +119,29 @@ def _query(gateway: Gateway, subscription: Subscription, ask: Subscribe) -> LogQ
     )
 
 
-async def _recovery(gateway: Gateway, subscription: Subscription, query: LogQuery, ask: Subscribe) -> dict[str, Any]:
-    """Whether the replay has everything, and if not, which range is missing and why."""
+async def _missed(gateway: Gateway, subscription: Subscription, query: LogQuery, ask: Subscribe) -> Missed | Unset:
+    """Which range the replay does not have, and why; UNSET: it has everything. A subscription that fails here ends."""
+    try:
+        return await _find_missed(gateway, subscription, query, ask)
+    except BaseException:
+        gateway.unsubscribe(subscription.connection, subscription)
+        raise
+
+
+async def _find_missed(gateway: Gateway, subscription: Subscription, query: LogQuery, ask: Subscribe) -> Missed | Unset:
     after = ask.since if ask.since is not None else lowest_id(ask.timestamp_ms or 0)
     pruned_to = await in_task(gateway.store.pruned_to(subscription.kind, query.reach))
     if pruned_to > after:
-        return _missed("retention", after, pruned_to + 1)
+        return Missed("retention", after, pruned_to + 1)
     if ask.since is None:
-        return {"recovered": True}
+        return UNSET
     for lost in [*gateway.commits.lost, *await in_task(gateway.store.lost())]:
         if lost.after < after < lost.before:
-            return _missed("unknown-position", after, lost.before)
+            return Missed("unknown-position", after, lost.before)
     if after > subscription.position and not gateway.others.may_exist(after):
         # It may have come from a worker whose messages this one has not seen yet, or from another hub altogether.
-        return _missed("unknown-position", after, after + 1)
-    return {"recovered": True}
-
-
-def _missed(reason: str, after: int, before: int) -> dict[str, Any]:
-    return {"recovered": False, "missed": {"reason": reason, "after": after, "before": before}}
+        return Missed("unknown-position", after, after + 1)
+    return UNSET
 
 
 async def unsubscribe_commands(gateway: Gateway, caller: Caller, ask: Unsubscribe) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from protocol.entities import AccessKey, Device, KeyPermission, OAuthClient, User
 from protocol.errors import NOT_AUTHENTICATED, NOT_PERMITTED
 from protocol.names import ADMIN_ACTIONS, Action, KeyAction, Operation, Role
-from protocol.requests import INTEGER, to_json
+from protocol.values import INTEGER_TEXT, to_json
 
 Address = IPv4Address | IPv6Address
 Block = IPv4Network | IPv6Network
@@ -269,7 +269,7 @@ def _numbers(values: tuple[Any, ...] | None) -> tuple[int, ...] | None:
     if values is None:
         return None
     texts = (str(value) for value in values if isinstance(value, int | str) and not isinstance(value, bool))
-    return tuple(int(text) for text in texts if INTEGER.fullmatch(text))
+    return tuple(int(text) for text in texts if INTEGER_TEXT.fullmatch(text))
 
 
 class Condition(StrEnum):

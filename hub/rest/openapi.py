@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hub.core.access import RULES
+from hub.core.access import RULES, Rule
 from hub.rest.replies import EVENT_STREAM
 from hub.rest.route import Media, Route
 from protocol.errors import (
@@ -50,7 +50,7 @@ SECURITY: Document = {
     "deviceKey": {"type": "apiKey", "in": "header", "name": "Auth-DeviceKey", "description": "and its key"},
 }
 
-_ALWAYS = (BAD_PARAMETER, NOT_AUTHENTICATED, TOO_MANY, INTERNAL, STORAGE)
+_ALWAYS = (BAD_PARAMETER, NOT_AUTHENTICATED, TOO_LARGE, WRONG_TYPE, TOO_MANY, INTERNAL, STORAGE)
 EVENTS_TOLD = (
     "Events without end. Each message is one, with its id and, as data, the JSON that is described as `x-data`. The "
     "first event says where the stream begins (`position`, and when it resumes `recovered`, `missed`), and a last one, "
@@ -75,7 +75,7 @@ def make_document(routes: Iterable[Route], *, servers: Iterable[str], as_deviceh
     components: dict[str, Any] = {"Error": ERROR}
     for route in routes:
         if as_devicehive or not route.only_devicehive:
-            operation = _without_views(_operation(route), components)
+            operation = without_views(_operation(route), components)
             paths.setdefault(route.path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
@@ -91,7 +91,7 @@ def _operation(route: Route) -> Document:
         "operationId": operation_id(route),
         "tags": [_tag(route.path)],
         "summary": route.summary,
-        "description": _who(route),
+        "description": who_may(RULES[route.operation]),
         "security": _security(route),
         "responses": _responses(route),
     }
@@ -117,8 +117,8 @@ def _tag(path: str) -> str:
     return " ".join(about[:2]) if about[0] in ("device", "user") else about[0]
 
 
-def _who(route: Route) -> str:
-    rule = RULES[route.operation]
+def who_may(rule: Rule) -> str:
+    """A sentence for the document."""
     if rule.roles is None and rule.key_action is None:
         return "Everybody."
     who = [
@@ -177,11 +177,13 @@ def _body(route: Route) -> Document | None:
 
 
 def _responses(route: Route) -> Document:
+    problems = _refusals(route)
     silent = {problem.code for problem in route.silent}
     responses: Document = {
         str(status): {"description": text, **({} if status in silent else _error_content())}
-        for status, text in _refusals(route).items()
+        for status, text in _texts(problems).items()
     }
+    responses["431"] = {"description": "More or longer headers than there may be", **_error_content()}
     responses[str(route.status)] = _success(route)
     if route.empty_when_none:
         responses.setdefault(str(route.empty_when_none), {"description": "Nothing"})
@@ -205,18 +207,18 @@ def _error_content() -> Document:
     return {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
 
 
-def _refusals(route: Route) -> dict[int, str]:
+def _refusals(route: Route) -> list[Problem]:
     problems: list[Problem] = [*_ALWAYS, *route.refusals]
     found = entries(route.form)
-    if route.media is Media.TEXT or any(entry.place is Place.BODY for entry in found):
-        problems += [TOO_LARGE, WRONG_TYPE]
-    else:
-        problems += [WRONG_TYPE]
     if route.changes:
         problems.append(FOREIGN_ORIGIN)
     problems += [NOT_FOUND, WRONG_METHOD] if any(entry.place is Place.PATH for entry in found) else []
     if any(entry.place is Place.QUERY and entry.type.is_number for entry in found):
         problems.append(NOT_FOUND)
+    return problems
+
+
+def _texts(problems: Iterable[Problem]) -> dict[int, str]:
     told: dict[int, list[str]] = {}
     for problem in problems:
         texts = told.setdefault(problem.code, [])
@@ -225,14 +227,14 @@ def _refusals(route: Route) -> dict[int, str]:
     return {status: "; ".join(texts) for status, texts in told.items()}
 
 
-def _without_views(value: Any, components: dict[str, Any]) -> Any:
+def without_views(value: Any, components: dict[str, Any]) -> Any:
     """The same with each view that is referred to put among the components."""
     if isinstance(value, Mapping):
         view = value.get("x-view")
         if isinstance(view, View) and view.name not in components:
             components[view.name] = {}
-            components[view.name] = _without_views(view.schema, components)
-        return {key: _without_views(one, components) for key, one in value.items() if key != "x-view"}
+            components[view.name] = without_views(view.schema, components)
+        return {key: without_views(one, components) for key, one in value.items() if key != "x-view"}
     if isinstance(value, list | tuple):
-        return [_without_views(one, components) for one in value]
+        return [without_views(one, components) for one in value]
     return value

@@ -19,6 +19,13 @@ HEADERS = {
 """Nothing from another host, nothing written into the page runs, and no other page shows this one."""
 
 
+FILES = {
+    "docs": ("docs.css", "docs.js", "websocket.js", "errors.js"),
+    "oauth2": ("oauth2.css", "oauth2.js"),
+}
+"""What each page needs beside it."""
+
+
 def documentation(context: str) -> list[Route]:
     """The routes of the API's documentation beside the REST root of this prefix."""
     return _page(context, "docs")
@@ -34,7 +41,7 @@ def _page(context: str, name: str) -> list[Route]:
     page = f"{context}/{name}"
     return [
         _route(page, f"{name}.html"),
-        *(_route(f"{page}/{name}.{kind}", f"{name}.{kind}") for kind in ("css", "js")),
+        *(_route(f"{page}/{file}", file) for file in FILES[name]),
     ]
 
 

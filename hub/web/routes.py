@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hub.rest.api import ROUTES
 from hub.rest.application import Rest
 from hub.rest.options import RestOptions
+from hub.web.documents import documents
 from hub.web.edge import Edge
 from hub.web.metrics import CONTENT_TYPE, registry, render
 from hub.web.pages import authorization, documentation
@@ -50,6 +51,7 @@ def make_app(
     routes = [Route("/", index), *_health(edge)]
     for context in edge.context_paths:
         routes += [*documentation(context), *authorization(context)]
+        routes += documents(context, edge, public_url=rest.public_url)
     if metrics:
         routes += _figures(edge, worker=worker, is_private=False)
     others = Starlette(routes=routes, exception_handlers={HTTPException: _error})

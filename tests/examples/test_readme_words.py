@@ -68,7 +68,7 @@ def test_every_command_that_is_named_exists():
             command = ROOT_COMMAND
             for word in words[1:]:
                 if not below(command):
-                    break  # what follows are its arguments
+                    break  # What follows are its arguments.
                 assert word in below(command), span
                 command = below(command)[word]
 

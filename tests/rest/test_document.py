@@ -22,6 +22,7 @@ from hub.core.access import RULES
 from hub.rest.api import ROUTES
 from hub.rest.openapi import make_document, operation_id
 from hub.store import Tx
+from protocol.forms import entries
 from protocol.names import Action, Operation
 from tests.rest.conftest import CHEAP, WORLD
 from tests.waiting import WAIT_S
@@ -51,6 +52,9 @@ ONLY_SOCKETS = {
     Action.COMMAND_CANCEL,
 }
 """Actions that REST has operations of its own for, or that make no sense without a connection."""
+
+TEXT_BODY = {("body", "text")}
+"""The whole body is that text, and no member of it."""
 
 
 class Running:
@@ -151,6 +155,19 @@ def test_every_route_is_in_the_document():
     has_route = {route.operation for route in ROUTES}
     assert set(Operation) - has_route == {Operation.GET_OPENAPI}, "the application adds that one itself"
     assert set(RULES) - has_route - {Operation.GET_OPENAPI} == ONLY_SOCKETS
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=operation_id)
+def test_every_member_of_a_form_is_in_the_document(route):
+    """What a request may hold in its path, query, headers and body."""
+    if route.only_devicehive:
+        return
+    operation = DOCUMENT["paths"][route.path][route.method.lower()]
+    told = {(parameter["in"], parameter["name"]) for parameter in operation.get("parameters", [])}
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        told |= {("body", name) for name in content["schema"].get("properties", {})}
+
+    assert told == {(entry.place.value, entry.name) for entry in entries(route.form)} - TEXT_BODY
 
 
 def test_no_two_operations_share_a_name():

@@ -1,13 +1,19 @@
 """The API's documentation: the page, and that it needs nobody else."""
 
+import re
+
 import pytest
 
+from protocol.names import Action
 from tests.examples.browser import CHROMIUM, opened_page, started_browser
 from tests.web.test_http import get
 
 
 @pytest.mark.parametrize("context", ["", "/api", "/dh"])
-@pytest.mark.parametrize(("name", "media"), [("docs", "text/html"), ("docs/docs.js", "text/javascript")])
+@pytest.mark.parametrize(
+    ("name", "media"),
+    [("docs", "text/html"), ("docs/docs.js", "text/javascript"), ("docs/websocket.js", "text/javascript")],
+)
 async def test_each_prefix_has_its_page(world, wires, context, name, media):
     """A page of one prefix speaks of that prefix's REST root; nothing in it may come from another host."""
     response = await get(world, wires, f"{context}/{name}")
@@ -44,7 +50,9 @@ async def test_the_page_lists_the_operations_and_tries_one(world, page):
     await page.shows("#notificationInsert .about", "CreateDeviceNotification")
     document = "fetch('rest/openapi.json').then(a => a.json()).then(d => Object.values(d.paths)"
     ids = await page.value(f"{document}.flatMap(Object.values).map(o => o.operationId))")
-    assert await page.value("[...document.querySelectorAll('details')].map(d => d.id).sort()") == sorted(ids)
+    assert await page.value("[...document.querySelectorAll('#operations details')].map(d => d.id).sort()") == sorted(
+        ids
+    )
 
     await page.value("(() => { scheme.value = 'key'; scheme.dispatchEvent(new Event('change')) })()")
     await page.types("#secret", world.secrets["dashboard"])
@@ -90,3 +98,54 @@ async def test_operations_can_be_filtered(world, page):
     shown = "[...document.querySelectorAll('details')].filter(d => d.offsetParent !== null).map(d => d.id)"
     assert "notificationInsert" not in await page.value(shown)
     assert "getInfo" in await page.value(shown)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["", "hub.1.json"], ids=["ordinary", "extended"])
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser: needs chromium or chromium-browser on the PATH")
+async def test_the_console_tries_an_action(world, page, mode):
+    """Connect with a key, send the example of an action, and see frames both ways; the key is shown nowhere."""
+    await page.open(f"http://127.0.0.1:{world.hub.port}/api/docs#websocket")
+    await page.becomes(f"document.querySelectorAll('#action option').length === {len(Action)}")
+    await page.value("(() => { scheme.value = 'key'; scheme.dispatchEvent(new Event('change')) })()")
+    await page.types("#secret", world.secrets["dashboard"])
+    await page.value(f"(() => {{ document.querySelector('#mode').value = '{mode}' }})()")
+
+    await page.clicks("#open")
+    await page.shows("#frames .in", "success")
+    choose = "a => { a.value = 'notificationSubscribe'; a.dispatchEvent(new Event('change')) }"
+    await page.value(f"({choose})(document.querySelector('#action'))")
+    await page.clicks("#send")
+    await page.shows("#frames", "subscriptionId")
+    await page.value(f"({choose.replace('Subscribe', 'Insert')})(document.querySelector('#action'))")
+    await page.clicks("#send")
+    frames = await page.shows("#frames", '"celsius": 21.5')
+
+    assert ("position" in frames) == bool(mode)
+    assert re.match(r"\d\d:\d\d:\d\d\.\d{3}→", frames)
+    assert world.secrets["dashboard"] not in await page.value("document.documentElement.outerHTML")
+    await page.value(f"({choose.replace('notificationSubscribe', 'deviceGet')})(document.querySelector('#action'))")
+    await page.clicks("#send")
+    await page.shows("#frames .bad a", "What to do")
+    await page.clicks("#frames .bad a")
+    await page.becomes("!document.querySelector('#problems').hidden && location.hash === '#errors-401'")
+    assert not await page.value("localStorage.length + sessionStorage.length + document.cookie.length")
+    assert not page.complaints
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser: needs chromium or chromium-browser on the PATH")
+@pytest.mark.parametrize(
+    ("view", "box", "text"), [("websocket", "#sockets", "connection/closing"), ("errors", "#problems", "4409")]
+)
+async def test_each_document_is_shown_and_fits_a_phone(world, page, view, box, text):
+    """Nothing is wider than the screen, and each link leads to its document."""
+    await page.tell("Emulation.setDeviceMetricsOverride", width=360, height=740, deviceScaleFactor=1, mobile=True)
+    await page.open(f"http://127.0.0.1:{world.hub.port}/dh/docs#{view}")
+    await page.shows(box, text)
+
+    await page.value("document.querySelectorAll('details').forEach(one => { one.open = true })")
+
+    assert await page.value("document.documentElement.scrollWidth") == 360
+    assert await page.value("fetch(document.querySelector('#documents a').href).then(answer => answer.status)") == 200
+    assert not page.complaints

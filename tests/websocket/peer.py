@@ -10,6 +10,7 @@ import msgpack
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.documents import Exchanges
 from tests.waiting import WAIT_S
 
 Frame = dict[str, Any]
@@ -18,7 +19,7 @@ _numbers = count(1)
 
 
 class Peer:
-    """A connected client or device.
+    """A connected client or device. Every frame is held against the AsyncAPI document.
 
     Frames are handed out in the order of their arrival; pushes that come before an awaited response are kept.
     """
@@ -27,6 +28,7 @@ class Peer:
         self._socket = socket
         self._binary = socket.subprotocol == "hub.1.msgpack"
         self._pushes: deque[Frame] = deque()
+        self._exchanges = Exchanges(extended=socket.subprotocol is not None)
 
     @classmethod
     async def connect(cls, port: int, path: str = "/websocket/client", **options: Any) -> Self:
@@ -47,10 +49,12 @@ class Peer:
 
     async def send(self, **members: Any) -> None:
         """Send a message in the codec of the connection."""
-        await self.send_raw(msgpack.packb(members) if self._binary else json.dumps(members))
+        self._exchanges.sent(members)
+        await self._socket.send(msgpack.packb(members) if self._binary else json.dumps(members))
 
     async def send_raw(self, data: str | bytes) -> None:
         """Send a text message for a string, a binary one for bytes."""
+        self._exchanges.sent(data if isinstance(data, str) else {})
         await self._socket.send(data)
 
     async def receive(self) -> Frame:
@@ -58,7 +62,9 @@ class Peer:
         async with asyncio.timeout(WAIT_S):
             data = await self._socket.recv()
         assert isinstance(data, bytes) == self._binary, "a frame of the wrong kind"
-        return msgpack.unpackb(data) if isinstance(data, bytes) else json.loads(data)
+        frame = msgpack.unpackb(data) if isinstance(data, bytes) else json.loads(data)
+        self._exchanges.received(frame)
+        return frame
 
     # --- requests and pushes
 

@@ -1,5 +1,5 @@
-// Shows the OpenAPI document beside this page, and tries its operations. Nothing comes from another host, and whatever
-// the hub answers is shown as text.
+// The documentation's frame: credentials, the three views, and in the first of them the OpenAPI document, whose operations
+// it tries. Nothing comes from another host, whatever the hub answers is shown as text, and credentials stay in this page.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
@@ -11,11 +11,60 @@ function element(name, properties = {}, ...children) {
   return made;
 }
 
-async function load() {
-  const answer = await fetch("rest/openapi.json");
-  if (!answer.ok) throw new Error(`the document cannot be read: ${answer.status}`);
-  show(await answer.json());
+async function read(url) {
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error(`${url} cannot be read: ${answer.status}`);
+  return answer.json();
 }
+
+// --- views: which of the documents is shown; each has groups, which the navigation lists
+
+const VIEWS = {
+  rest: { box: "operations", link: ["rest/openapi.json", "OpenAPI document"] },
+  websocket: { box: "sockets", link: ["websocket/asyncapi.json", "AsyncAPI document"] },
+  errors: { box: "problems", link: ["docs/errors.json", "Errors as JSON"] },
+};
+
+function slug(text) {
+  return text.replaceAll(/[ /]/g, "-");
+}
+
+function group(name, title, ...children) {
+  return element("section", { id: slug(name) }, element("h2", { textContent: title ?? name }), ...children);
+}
+
+function viewOf(hash) {
+  if (VIEWS[hash]) return hash;
+  const box = document.getElementById(hash)?.closest(".view");
+  return Object.keys(VIEWS).find((name) => VIEWS[name].box === box?.id) ?? "rest";
+}
+
+function turn() {
+  const hash = decodeURIComponent(location.hash.slice(1));
+  const view = viewOf(hash);
+  for (const [name, { box, link }] of Object.entries(VIEWS)) {
+    $(box).hidden = name !== view;
+    document.querySelector(`#views a[href="#${name}"]`).ariaCurrent = name === view ? "page" : null;
+    if (name === view) $("documents").replaceChildren(element("a", { href: link[0], textContent: link[1] }));
+  }
+  $("tags").replaceChildren(...[...$(VIEWS[view].box).querySelectorAll(":scope > section")].map((section) =>
+    element("li", {}, element("a", { href: `#${section.id}`, textContent: section.querySelector("h2").textContent }))));
+  sift();
+  const asked = !VIEWS[hash] && document.getElementById(hash);
+  if (!asked) return;
+  if (asked.tagName === "DETAILS") asked.open = true;
+  asked.scrollIntoView();
+}
+
+function sift() {
+  const wanted = $("filter").value.toLowerCase().split(" ");
+  for (const one of document.querySelectorAll("[data-words]"))
+    one.hidden = !wanted.every((word) => one.dataset.words.includes(word));
+  for (const section of document.querySelectorAll("section:has([data-words])"))
+    section.hidden = !section.querySelector("[data-words]:not([hidden])");
+}
+
+// --- REST
 
 function show(api) {
   $("version").textContent = api.info.version;
@@ -26,18 +75,8 @@ function show(api) {
         const tag = methods[method].tags[0];
         groups.set(tag, [...(groups.get(tag) ?? []), [method, path, methods[method]]]);
       }
-  $("operations").replaceChildren();
-  for (const [tag, operations] of groups) {
-    $("tags").append(element("li", {}, element("a", { href: `#${tag.replace(" ", "-")}`, textContent: tag })));
-    const section = element("section", { id: tag.replace(" ", "-") }, element("h2", { textContent: tag }));
-    section.append(...operations.map(([method, path, operation]) => card(api, method, path, operation)));
-    $("operations").append(section);
-  }
-  const asked = location.hash && document.getElementById(location.hash.slice(1));
-  if (asked) {
-    asked.open = true;
-    asked.scrollIntoView();
-  }
+  $("operations").replaceChildren(...[...groups].map(([tag, operations]) =>
+    group(tag, tag, ...operations.map(([method, path, operation]) => card(api, method, path, operation)))));
 }
 
 function card(api, method, path, operation) {
@@ -97,7 +136,8 @@ function resolve(api, schema) {
 
 function type(api, schema) {
   const found = resolve(api, schema);
-  if (found.enum) return found.enum.join(" | ");
+  if (found.const !== undefined) return JSON.stringify(found.const);
+  if (found.enum) return found.enum.map(String).join(" | ");
   if (found.anyOf) return found.anyOf.map((one) => type(api, one)).join(" | ");
   if (found.items) return `[${type(api, found.items)}]`;
   const named = [found.type ?? "any JSON"].flat().join(" | ");
@@ -110,7 +150,9 @@ function shape(api, schema, indent) {
   if (found.anyOf) return found.anyOf.map((one) => shape(api, one, indent)).join(" | ");
   if (!found.properties) return type(api, found);
   const inner = `${indent}  `;
-  const lines = Object.entries(found.properties).map(([name, one]) => `${inner}"${name}": ${shape(api, one, inner)}`);
+  const may = (name) => (found.additionalProperties === false && !found.required.includes(name) ? "?" : "");
+  const lines = Object.entries(found.properties).map(
+    ([name, one]) => `${inner}"${name}"${may(name)}: ${shape(api, one, inner)}`);
   return `{\n${lines.join(",\n")}\n${indent}}`;
 }
 
@@ -189,16 +231,24 @@ function pretty(text) {
 }
 
 $("scheme").addEventListener("change", () => {
-  $("name").hidden = !["basic", "device"].includes($("scheme").value);
-  $("secret").hidden = $("scheme").value === "none";
+  const scheme = $("scheme").value;
+  $("name").hidden = !["basic", "device"].includes(scheme);
+  $("name").placeholder = scheme === "device" ? "guid" : "login";
+  $("secret").hidden = scheme === "none";
+  $("secret").placeholder = scheme === "basic" ? "password" : "key";
 });
 $("who").addEventListener("submit", (event) => event.preventDefault());
-$("filter").addEventListener("input", () => {
-  const wanted = $("filter").value.toLowerCase().split(" ");
-  for (const details of document.querySelectorAll("details"))
-    details.hidden = !wanted.every((word) => details.dataset.words.includes(word));
-  for (const section of document.querySelectorAll("section"))
-    section.hidden = !section.querySelector("details:not([hidden])");
-});
+$("filter").addEventListener("input", sift);
+addEventListener("hashchange", turn);
 
-load().catch((error) => $("state") ? ($("state").textContent = error.message) : console.error(error));
+async function load() {
+  const [rest, sockets, problems] = await Promise.all(Object.values(VIEWS).map(({ link }) => read(link[0])));
+  show(rest);
+  showSockets(sockets);
+  showErrors(problems);
+  turn();
+}
+
+addEventListener("DOMContentLoaded", () => {
+  load().catch((error) => ($("state") ? ($("state").textContent = error.message) : console.error(error)));
+});
