@@ -55,6 +55,12 @@ class View(Generic[T]):
         """The answer in extended mode."""
         return self(of) | {wire: find(of) for wire, (_, find) in self.more.items()}
 
+    def in_mode(self, *, extended: bool) -> "View[T]":
+        """What one mode shows, as a view of its own."""
+        if extended:
+            return View(f"{self.name}Extended", self.members | self.more, optional=self.optional)
+        return View(self.name, self.members, optional=self.optional)
+
     def but(self, name: str, *without: str, **others: tuple[Schema, Callable[[T], Any]]) -> "View[T]":
         """A view that shows less, or more."""
         kept = {wire: member for wire, member in self.members.items() if wire not in without}

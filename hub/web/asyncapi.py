@@ -28,6 +28,10 @@ CREDENTIALS = {
 }
 """Of the device that a message speaks for, on any action."""
 
+TRACED = {
+    "traceparent": {"type": ["string", "null"], "description": "extended mode: the trace to go on (W3C Trace Context)"}
+}
+
 SECURITY: Document = {
     "key": {"type": "http", "scheme": "bearer", "description": "an access key, in the handshake or by authenticate"},
     "user": {"type": "http", "scheme": "basic", "description": "login and password, likewise"},
@@ -168,7 +172,7 @@ def _messages(mode: Mode) -> Iterator[Document]:
 def _request(action: Action) -> Document:
     takes = REQUESTS[action].takes
     example = {"action": action.value, "requestId": 1, **takes.example}
-    envelope = {"action": {"const": action.value}, "requestId": REQUEST_ID, **CREDENTIALS}
+    envelope = {"action": {"const": action.value}, "requestId": REQUEST_ID, **CREDENTIALS, **TRACED}
     payload = {
         "type": "object",
         "properties": envelope | dict(takes.schema["properties"]),
