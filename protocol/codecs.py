@@ -67,7 +67,7 @@ class Codec(Protocol):
         """The rest of a push: the same for every subscriber."""
         ...
 
-    def update(self, command: Command) -> bytes:
+    def update(self, command: Command, *, with_state: bool = False) -> bytes:
         """A whole ``command/update`` push, which belongs to no subscription."""
         ...
 
@@ -149,8 +149,11 @@ class JsonCodec:
             )
         return b'"deviceGuid":%b,"command":%b}' % (guid, self._command(message, guid))
 
-    def update(self, command: Command) -> bytes:
-        return b'{"action":"command/update","command":%b}' % self._command(command, orjson.dumps(command.device_guid))
+    def update(self, command: Command, *, with_state: bool = False) -> bytes:
+        shown = self._command(command, orjson.dumps(command.device_guid))
+        if with_state:
+            shown = b'%b,"state":"%b"}' % (shown[:-1], command.state.word.encode())
+        return b'{"action":"command/update","command":%b}' % shown
 
     def _command(self, command: Command, guid: bytes) -> bytes:
         return (
@@ -262,8 +265,9 @@ class MsgpackCodec:
         name = "notification" if isinstance(message, Notification) else "command"
         return b"".join((_PACKED_GUID, _pack(message.device_guid), _pack(name), _pack(message_members(message))))
 
-    def update(self, command: Command) -> bytes:
-        return _pack({"action": Action.COMMAND_UPDATE.value, "command": message_members(command)})
+    def update(self, command: Command, *, with_state: bool = False) -> bytes:
+        members = command_members(command) if with_state else message_members(command)
+        return _pack({"action": Action.COMMAND_UPDATE.value, "command": members})
 
 
 _pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True, autoreset=True).pack
@@ -328,6 +332,11 @@ def message_members(message: Message) -> dict[str, Any]:
         "status": message.status,
         "result": load(message.result),
     }
+
+
+def command_members(command: Command) -> dict[str, Any]:
+    """The view of a command in extended mode."""
+    return {**message_members(command), "state": command.state.word}
 
 
 def load(value: Json) -> Any:

@@ -158,7 +158,16 @@ DEVICES_NOT_FOUND = Problem(
 NAMES_EMPTY = Problem(400, "Names field is required to be nonempty", "bad-parameter", "names without a name")
 
 COMMAND_REQUIRED = Problem(400, "Command is required", "bad-parameter", "no command, or a command without a name")
-COMMAND_ID_REQUIRED = Problem(400, "Command id is required", "bad-parameter", "command/update without commandId")
+COMMAND_ID_REQUIRED = Problem(400, "Command id is required", "bad-parameter", "an action on a command without its id")
+NOT_CONNECTED = Problem(
+    409, "Device is not connected", "not-connected", "a command that must not wait, and nobody takes it for the device"
+)
+NOT_CANCELLABLE = Problem(
+    409,
+    "Command with id = {id} is {state} already",
+    "conflict",
+    "command/cancel of one that was received, or expired",
+)
 COMMAND_NOT_FOUND = Problem(404, "Command with id = {id} not found", "not-found", "no such command of the device")
 
 NOTIFICATION_NOT_FOUND = Problem(

@@ -5,6 +5,7 @@ from typing import Any
 
 from protocol.forms import (
     ANYTHING,
+    BOOLEAN,
     INT32,
     INTEGER,
     NUMBER_ASKED,
@@ -71,6 +72,7 @@ class CreateCommand(Form):
     lifetime: int | None = body(INT32, default=None)
     status: str | None = body(TEXT, default=None)
     result: Any = body(ANYTHING, default=None)
+    queue: bool | None = body(BOOLEAN, default=None)
     idempotency_key: str | None = header(IDEMPOTENCY_HEADER, "Idempotency-Key")
 
     def to_request(self) -> InsertCommand:
@@ -84,6 +86,7 @@ class CreateCommand(Form):
             self.status,
             to_json(self.result),
             self.idempotency_key,
+            may_wait=self.queue is not False,
         )
 
 

@@ -4,7 +4,9 @@ from typing import Any
 
 import orjson
 
+from protocol.forms import Schema
 from protocol.messages import Command, Json, Notification
+from protocol.names import CommandState
 from protocol.times import format_ms
 from protocol.views import INT32, INT64, JSON_VALUE, STRING, TIME, View, nullable, reference
 
@@ -13,6 +15,12 @@ def _free(value: Json) -> orjson.Fragment:
     """A free value goes out as the text that was checked when it came in."""
     return orjson.Fragment(value)
 
+
+STATE: Schema = {
+    "type": "string",
+    "enum": [state.word for state in CommandState],
+    "description": "what the hub knows of the command; with Hub-Version: 1",
+}
 
 COMMAND: View[Command] = View(
     "Command",
@@ -27,6 +35,7 @@ COMMAND: View[Command] = View(
         "status": (nullable(STRING), lambda one: one.status),
         "result": (JSON_VALUE, lambda one: _free(one.result)),
     },
+    more={"state": (STATE, lambda one: one.state.word)},
 )
 
 NOTIFICATION: View[Notification] = View(
@@ -47,6 +56,7 @@ CREATED_COMMAND: View[dict[str, Any]] = View(
         "timestamp": (TIME, lambda made: made["timestamp"]),
         "userId": (INT64, lambda made: made["userId"]),
     },
+    more={"state": (STATE, lambda made: made["state"])},
 )
 
 CREATED_NOTIFICATION: View[dict[str, Any]] = View(

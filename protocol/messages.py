@@ -5,9 +5,9 @@ they come in, and are never decoded again on their way to the log and to JSON su
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from protocol.names import Kind
+from protocol.names import CommandState, Kind
 
 IDS_BEGIN_US = 1_577_836_800_000_000
 """2020-01-01 in microseconds since 1970. Ids counted from here stay below 2**53 until the year 2305."""
@@ -69,6 +69,7 @@ class Command:
         lifetime_s: seconds from ``timestamp_ms`` on; None, zero and less mean no end.
         status, result: the device's words; the hub never writes them.
         updated: whether any ``command/update`` has come; a replay passes over it then.
+        state: the hub's own knowledge of it, as the log has it. Extended mode shows it.
     """
 
     id: int
@@ -82,6 +83,7 @@ class Command:
     status: str | None = None
     result: Json = NULL
     updated: bool = False
+    state: CommandState = CommandState.QUEUED
 
     kind = Kind.COMMAND
 
@@ -90,6 +92,10 @@ class Command:
         if self.lifetime_s is None or self.lifetime_s <= 0:
             return None
         return self.timestamp_ms + self.lifetime_s * 1000
+
+    def pending_until_ms(self) -> int | None:
+        """The same as the log keeps it, for whoever asks what is still to be done: 0 when it is cancelled."""
+        return 0 if self.state is CommandState.CANCELLED else self.expires_ms()
 
     def expired(self, now_ms: int) -> bool:
         """Whether its lifetime is over by ``now_ms``, in milliseconds since 1970."""
@@ -109,6 +115,26 @@ class CommandPatch:
     """
 
     members: dict[str, Any]
+
+
+class Moves(NamedTuple):
+    """What becomes of a command's state when something happens: of each old state, by its number, the digit of the new
+    one. Plain text, so that a database goes by it within the statement that makes the change.
+
+    Attributes:
+        in_time, late: as long as the lifetime lasts, and when it is over.
+    """
+
+    in_time: str
+    late: str
+
+    def after(self, state: CommandState, *, late: bool) -> CommandState:
+        """The new state."""
+        return CommandState(int((self.late if late else self.in_time)[state]))
+
+
+STAYS = Moves("012345", "012345")
+"""Nothing becomes of it."""
 
 
 Message = Notification | Command

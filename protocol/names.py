@@ -17,6 +17,11 @@ class Action(StrEnum):
     NOTIFICATION_INSERT = "notification/insert"
     NOTIFICATION_SUBSCRIBE = "notification/subscribe"
     NOTIFICATION_UNSUBSCRIBE = "notification/unsubscribe"
+    COMMAND_GET = "command/get"
+    COMMAND_WATCH = "command/watch"
+    COMMAND_RECEIVE = "command/receive"
+    COMMAND_CANCEL = "command/cancel"
+    ACCESS_EXPLAIN = "access/explain"
 
 
 class Operation(StrEnum):
@@ -81,6 +86,10 @@ CLOSING = "connection/closing"
 """The action of the last frame on a connection in extended mode."""
 
 
+CLOSED = "subscription/closed"
+"""Told in extended mode when a change of rights has ended a subscription."""
+
+
 class Endpoint(StrEnum):
     """Which of the two paths a connection came in by; it decides which credentials ``authenticate`` takes."""
 
@@ -108,6 +117,31 @@ class Order(StrEnum):
     TIME = "timestamp"
     NAME = "name"
     STATUS = "status"
+
+
+class CommandState(IntEnum):
+    """How far the hub knows a command to have come; the log keeps the number. :mod:`hub.core.states` has the rules."""
+
+    QUEUED = 0
+    """Stored; no socket of the device has taken it."""
+    SENT = 1
+    """Written to a socket of the device."""
+    RECEIVED = 2
+    """The device has said so."""
+    DONE = 3
+    """An update has brought a status or a result."""
+    EXPIRED = 4
+    """Its lifetime was over before it was received."""
+    CANCELLED = 5
+    """Taken back before it was received."""
+
+    @property
+    def word(self) -> str:
+        """Its name on the wire."""
+        return _STATE_WORDS[self]
+
+
+_STATE_WORDS = tuple(state.name.lower() for state in CommandState)
 
 
 class Role(StrEnum):

@@ -159,7 +159,11 @@ class InsertNotification:
 
 @dataclass(slots=True)
 class InsertCommand:
-    """``command/insert``. ``given`` tells whether there was a ``command`` object at all."""
+    """``command/insert``. ``given`` tells whether there was a ``command`` object at all.
+
+    Attributes:
+        may_wait: ``queue``: whether it is stored for a device that is not connected.
+    """
 
     takes: ClassVar[Takes] = Takes(
         {
@@ -190,6 +194,7 @@ class InsertCommand:
     status: str | None = None
     result: Json = NULL
     idempotency_key: str | None = None
+    may_wait: bool = True
 
     @classmethod
     def read(cls, members: Members) -> Self:
@@ -205,6 +210,7 @@ class InsertCommand:
             to_text(get("status"), "status"),
             to_json(get("result")),
             to_idempotency_key(members),
+            may_wait=to_may_wait(members.get("queue"), "queue"),
         )
 
 
@@ -246,6 +252,59 @@ class UpdateCommand:
         command_id = to_integer(members.get("commandId"), "commandId")
         command = to_object(members.get("command"), "command")
         return cls(device_guid, command_id, None if command is None else read_patch(command))
+
+
+def to_may_wait(value: Any, name: str) -> bool:
+    """``queue`` of a command: only false means that it must not wait."""
+    return to_boolean(value, name) is not False
+
+
+@dataclass(slots=True)
+class NameCommand:
+    """``command/get``, ``command/watch``, ``command/receive`` and ``command/cancel``."""
+
+    device_guid: str | None
+    command_id: int | None
+
+    @classmethod
+    def read(cls, members: Members) -> Self:
+        return cls(
+            to_text(members.get("deviceGuid"), "deviceGuid"),
+            to_integer(members.get("commandId"), "commandId"),
+        )
+
+
+@dataclass(slots=True)
+class ExplainAccess:
+    """``access/explain``.
+
+    Attributes:
+        action: a key action, or the name of an action or operation.
+        device_guid, network_id: what it would be done to, where that matters.
+        key_id, user_id: whose rights; neither: the caller's own.
+        address, origin: where a connection of the key would come from; only with ``key_id``.
+    """
+
+    action: str | None
+    device_guid: str | None = None
+    network_id: int | None = None
+    key_id: int | None = None
+    user_id: int | None = None
+    address: str | None = None
+    origin: str | None = None
+
+    @classmethod
+    def read(cls, members: Members) -> Self:
+        get = members.get
+        return cls(
+            to_text(get("actionName"), "actionName"),
+            to_text(get("deviceGuid"), "deviceGuid"),
+            to_integer(get("networkId"), "networkId"),
+            to_integer(get("accessKeyId"), "accessKeyId"),
+            to_integer(get("userId"), "userId"),
+            to_text(get("address"), "address"),
+            to_text(get("origin"), "origin"),
+        )
 
 
 def read_patch(command: Members) -> CommandPatch:
@@ -484,5 +543,10 @@ REQUESTS: dict[Action, type[Request]] = {
     Action.NOTIFICATION_INSERT: InsertNotification,
     Action.NOTIFICATION_SUBSCRIBE: Subscribe,
     Action.NOTIFICATION_UNSUBSCRIBE: Unsubscribe,
+    Action.COMMAND_GET: NameCommand,
+    Action.COMMAND_WATCH: NameCommand,
+    Action.COMMAND_RECEIVE: NameCommand,
+    Action.COMMAND_CANCEL: NameCommand,
+    Action.ACCESS_EXPLAIN: ExplainAccess,
 }
 """What each action takes."""

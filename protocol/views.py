@@ -24,6 +24,7 @@ class View(Generic[T]):
         name: of the schema in the OpenAPI document.
         members: by name on the wire, the schema of the value and how it is found.
         optional: members that are not there when what is found is UNSET.
+        more: likewise, what only extended mode shows.
     """
 
     def __init__(
@@ -32,10 +33,12 @@ class View(Generic[T]):
         members: Mapping[str, tuple[Schema, Callable[[T], Any]]],
         *,
         optional: frozenset[str] = frozenset(),
+        more: Mapping[str, tuple[Schema, Callable[[T], Any]]] = {},
     ) -> None:
         self.name = name
         self.members = dict(members)
         self.optional = optional
+        self.more = dict(more)
         self._finders = [(wire, find) for wire, (_, find) in self.members.items()]
 
     def __call__(self, of: T) -> dict[str, Any]:
@@ -48,6 +51,10 @@ class View(Generic[T]):
     def __repr__(self) -> str:
         return f"View({self.name})"
 
+    def extended(self, of: T) -> dict[str, Any]:
+        """The answer in extended mode."""
+        return self(of) | {wire: find(of) for wire, (_, find) in self.more.items()}
+
     def but(self, name: str, *without: str, **others: tuple[Schema, Callable[[T], Any]]) -> "View[T]":
         """A view that shows less, or more."""
         kept = {wire: member for wire, member in self.members.items() if wire not in without}
@@ -55,12 +62,12 @@ class View(Generic[T]):
 
     @property
     def schema(self) -> Schema:
-        """JSON Schema of one answer: every member that is not optional is always there."""
-        properties = {wire: schema for wire, (schema, _) in self.members.items()}
+        """JSON Schema of one answer: every member is always there that is not optional, nor what extended mode adds."""
+        properties = {wire: schema for wire, (schema, _) in (self.members | self.more).items()}
         return {
             "type": "object",
             "properties": properties,
-            "required": [wire for wire in properties if wire not in self.optional],
+            "required": [wire for wire in self.members if wire not in self.optional],
             "additionalProperties": False,
         }
 
@@ -77,7 +84,7 @@ AT_ONCE = 50
 class Many(Generic[T]):
     """What a view shows of many entities, made when it is asked for, a few at a time: there may be 100,000."""
 
-    def __init__(self, view: View[T], of: Sequence[T]) -> None:
+    def __init__(self, view: Callable[[T], dict[str, Any]], of: Sequence[T]) -> None:
         self._view = view
         self._of = of
 
@@ -90,7 +97,7 @@ class Many(Generic[T]):
         return chain.from_iterable(self.pieces())
 
 
-def each(view: View[T]) -> Callable[[Sequence[T]], Many[T]]:
+def each(view: Callable[[T], dict[str, Any]]) -> Callable[[Sequence[T]], Many[T]]:
     """A view of several."""
     return lambda several: Many(view, several)
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from hub.actions.accounts import authenticate, is_current, resolve
 from hub.actions.caller import Caller
+from hub.actions.commands import cancel_command, receive_command, show_command, watch_command
 from hub.actions.devices import get_device, save_device
+from hub.actions.explain import explain_access
 from hub.actions.info import server_info
 from hub.actions.messages import insert_command, insert_notification, update_command
 from hub.actions.subscriptions import (
@@ -42,6 +44,11 @@ HANDLERS: dict[Action, Handler] = {
     Action.NOTIFICATION_INSERT: insert_notification,
     Action.NOTIFICATION_SUBSCRIBE: subscribe_notifications,
     Action.NOTIFICATION_UNSUBSCRIBE: unsubscribe_notifications,
+    Action.COMMAND_GET: show_command,
+    Action.COMMAND_WATCH: watch_command,
+    Action.COMMAND_RECEIVE: receive_command,
+    Action.COMMAND_CANCEL: cancel_command,
+    Action.ACCESS_EXPLAIN: explain_access,
 }
 
 

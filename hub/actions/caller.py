@@ -19,6 +19,7 @@ class Caller:
         peer, base_url: of a request without a connection: where it came from, and scheme, host and context path that
             it used.
         epoch: of a request without a connection: that of the rights, when reading about its principal began.
+        by_header: whether a request without a connection asked for extended mode.
         gone: returns when whoever asked is not there any more to be answered; None: nobody can tell. To be called once.
     """
 
@@ -28,6 +29,12 @@ class Caller:
     base_url: str = ""
     epoch: int = 0
     gone: Callable[[], Coroutine[Any, Any, None]] | None = None
+    by_header: bool = False
+
+    @property
+    def extended(self) -> bool:
+        """Whether the answer may have what DeviceHive's has not."""
+        return self.by_header if self.connection is None else self.connection.extended
 
     def sees(self, action: KeyAction, device: Device | None) -> bool:
         """Whether the device exists for this caller, as far as this action goes."""

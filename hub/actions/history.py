@@ -21,7 +21,13 @@ async def list_messages(gateway: Gateway, caller: Caller, ask: ListMessages) -> 
     query = _query(ask, most=gateway.policy.messages_per_list)
     device = await require_device(gateway, caller, SUBSCRIBE_ACTION[ask.kind], ask.device_guid)
     await gateway.all_stored()
-    return await gateway.store.history(replace(query, device_id=device.id))
+    return await _settled(gateway, caller, await gateway.store.history(replace(query, device_id=device.id)))
+
+
+async def _settled(gateway: Gateway, caller: Caller, messages: Sequence[Message]) -> Sequence[Message]:
+    """The same messages, with states that can be shown to whoever is shown them."""
+    commands = [message for message in messages if isinstance(message, Command)]
+    return await gateway.states.settled(commands) if caller.extended and commands else messages
 
 
 def _query(ask: ListMessages, *, most: int) -> HistoryQuery:
@@ -51,7 +57,7 @@ async def get_command(gateway: Gateway, caller: Caller, ask: GetMessage) -> Comm
     command = await gateway.store.command(device.id, ask.message_id)
     if command is None:
         raise COMMAND_NOT_FOUND.error(id=ask.message_id)
-    return command
+    return command if not caller.extended else (await gateway.states.settled([command]))[0]
 
 
 async def get_notification(gateway: Gateway, caller: Caller, ask: GetMessage) -> Notification:

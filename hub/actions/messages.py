@@ -17,10 +17,12 @@ from protocol.errors import (
     DEVICE_WITHOUT_NETWORK,
     GUID_REFUSED,
     GUID_REQUIRED,
+    NOT_CONNECTED,
     NOTIFICATION_REQUIRED,
     RESERVED_NAME,
     HubError,
     LimitReached,
+    bad_parameter,
 )
 from protocol.messages import NULL, Command, Notification
 from protocol.names import Action, KeyAction, Special
@@ -132,22 +134,50 @@ async def insert_command(gateway: Gateway, caller: Caller, ask: InsertCommand) -
         raise DEVICE_NOT_FOUND.error(guid=ask.device_guid)
     if not ask.given or ask.name is None:
         raise COMMAND_REQUIRED.error(detail={"parameter": "command"})
+    _check_lifetime(caller, ask.lifetime_s)
+    if not ask.may_wait and not takes_now(gateway, device, ask.name):
+        await _refuse_unless_repeated(gateway, caller, device, ask, NOT_CONNECTED.error())
     if not gateway.open_commands.admit(device.id):
         await _require_room(gateway, caller, device, ask)
     stamp = gateway.stamp_now(device.id) or await gateway.stamp(device.id)
     command = _new_command(ask, device, stamp, user_id=caller.principal.require_user().id)
     stored = await _insert_listening(gateway, caller, device, command, ask.idempotency_key)
-    return {"command": {"id": stored.id, "timestamp": format_ms(stored.timestamp_ms), "userId": command.user_id}}
+    made = {"id": stored.id, "timestamp": format_ms(stored.timestamp_ms), "userId": command.user_id}
+    if caller.extended:
+        made["state"] = stored.state.word
+    return {"command": made}
+
+
+def _check_lifetime(caller: Caller, lifetime_s: object) -> None:
+    """In extended mode, what cannot be meant is not taken for no end at all."""
+    if caller.extended and isinstance(lifetime_s, int) and lifetime_s <= 0:
+        raise bad_parameter("lifetime")
+
+
+def takes_now(gateway: Gateway, device: Device, name: str) -> bool:
+    """Whether a connection of the device takes commands of this name, here or at another worker, where only is known
+    that it takes some."""
+    here = gateway.fan_out.takers_of(device.id)
+    return any(subscription.names is None or name in subscription.names for subscription in here) or (
+        gateway.others.elsewhere.takes(device.id)
+    )
 
 
 async def _require_room(gateway: Gateway, caller: Caller, device: Device, ask: InsertCommand) -> None:
-    """A device with too many open commands takes no more; an insert that was stored already may be repeated."""
+    """A device with too many open commands takes no more."""
     try:
         await gateway.open_commands.require(device.id)
-    except LimitReached:
-        idempotency = caller.idempotency(Action.COMMAND_INSERT, ask.idempotency_key)
-        if idempotency is None or not await gateway.transact(lambda tx, _: tx.repeated(device.id, idempotency)):
-            raise
+    except LimitReached as error:
+        await _refuse_unless_repeated(gateway, caller, device, ask, error)
+
+
+async def _refuse_unless_repeated(
+    gateway: Gateway, caller: Caller, device: Device, ask: InsertCommand, error: HubError
+) -> None:
+    """An insert that was stored already may be repeated, whatever has become of the device."""
+    idempotency = caller.idempotency(Action.COMMAND_INSERT, ask.idempotency_key)
+    if idempotency is None or not await gateway.transact(lambda tx, _: tx.repeated(device.id, idempotency)):
+        raise error
 
 
 def _new_command(ask: InsertCommand, device: Device, stamp: Stamp, *, user_id: int) -> Command:
@@ -176,15 +206,18 @@ async def _insert_listening(
     idempotency = caller.idempotency(Action.COMMAND_INSERT, idempotency_key)
     stored: Command | None = None
     try:
-        stored = await gateway.append(command, device, idempotency)
+        stored = await gateway.append_command(command, device, idempotency)
     finally:
         if connection is not None and stored is not command:
             gateway.unlisten(connection, command.id)
     if connection is not None and stored is not command:
         # Asked again after a broken connection: what it may have missed meanwhile comes right behind the answer.
         gateway.listen(connection, stored.id)
+        [stored] = await gateway.states.settled([stored])
         if stored.updated:
             gateway.fan_out.remind(connection, stored)
+    if caller.extended:
+        gateway.states.watch_end(stored)
     return stored
 
 
@@ -198,6 +231,7 @@ async def update_command(gateway: Gateway, caller: Caller, ask: UpdateCommand) -
     device = gateway.devices.cached(guid) or await gateway.devices.device(guid)
     if ask.patch is None or device is None or not caller.sees(KeyAction.UPDATE_DEVICE_COMMAND, device):
         raise _no_command(ask.command_id)
+    _check_lifetime(caller, ask.patch.members.get("lifetime_s"))
     if await gateway.amend(device, ask.command_id, ask.patch) is None:
         raise _no_command(ask.command_id)
     return {}

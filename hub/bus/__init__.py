@@ -83,11 +83,13 @@ class Presence:
         users: row id of a user to how many connections; 0: none any more.
         devices: row id of a device to when each of its connections came, in microseconds since 1970; empty: none.
         whole: this is all of it; otherwise only what has changed.
+        takers: row id of a device to how many of its subscriptions take its commands; 0: none any more.
     """
 
     users: Mapping[int, int] = field(default_factory=dict)
     devices: Mapping[int, Sequence[int]] = field(default_factory=dict)
     whole: bool = False
+    takers: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -106,6 +108,7 @@ class Bundle:
         revision: to everybody: the newest change of an entity, when any was made; receivers look what it was.
         presence: to everybody.
         leaving: to everybody: the sender ends in good order.
+        cancelled: to everybody: ids of commands that are not to be sent any more.
     """
 
     worker: str
@@ -118,12 +121,13 @@ class Bundle:
     revision: int | None = None
     presence: Presence | None = None
     leaving: bool = False
+    cancelled: Sequence[int] = ()
 
     @property
     def tells_everybody(self) -> bool:
         """Whether there is something in it besides its sections."""
         parts = (self.ends, self.revision, self.presence)
-        return self.leaving or self.asks_ms > 0 or any(part is not None for part in parts)
+        return self.leaving or self.asks_ms > 0 or len(self.cancelled) > 0 or any(part is not None for part in parts)
 
 
 class Receiver(Protocol):

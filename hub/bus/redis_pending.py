@@ -195,6 +195,7 @@ def _told_after(before: Bundle | None, bundle: Bundle) -> Bundle:
     told.asks_ms = max(before.asks_ms, told.asks_ms)
     told.presence = _presence_after(before.presence, told.presence)
     told.leaving = before.leaving or bundle.leaving
+    told.cancelled = (*before.cancelled, *told.cancelled)
     return told
 
 
@@ -206,7 +207,7 @@ def _kept(presence: Presence | None) -> Presence | None:
     if presence is None:
         return None
     devices = {device_id: tuple(times) for device_id, times in presence.devices.items()}
-    return Presence(dict(presence.users), devices, presence.whole)
+    return Presence(dict(presence.users), devices, presence.whole, dict(presence.takers))
 
 
 def _presence_after(before: Presence | None, presence: Presence | None) -> Presence | None:
@@ -216,7 +217,9 @@ def _presence_after(before: Presence | None, presence: Presence | None) -> Prese
         return presence
     users = {**before.users, **presence.users}
     devices = {**before.devices, **presence.devices}
+    takers = {**before.takers, **presence.takers}
     if before.whole:
+        takers = {device_id: count for device_id, count in takers.items() if count}
         users = {user_id: count for user_id, count in users.items() if count}
         devices = {device_id: times for device_id, times in devices.items() if times}
-    return Presence(users, devices, before.whole)
+    return Presence(users, devices, before.whole, takers)

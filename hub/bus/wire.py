@@ -18,9 +18,9 @@ import msgpack
 
 from hub.bus import TOPICS, Bundle, Placed, Presence, Section, Updated, topics_of
 from protocol.messages import LANES, Command, Message, Notification
-from protocol.names import Kind
+from protocol.names import CommandState, Kind
 
-VERSION = 2
+VERSION = 3
 LIMIT_BYTES = 64 << 20
 """A bundle that is larger was not made by one of us: a sender splits at ``hub.bus.redis_pending.MESSAGE_BYTES``."""
 
@@ -28,10 +28,12 @@ _AT_CRC = 1
 _AT_WORKER = 5
 _MOST_ID = 1 << 53
 _MOST_NAME_BYTES = 255
-_NOTIFICATION_VALUES, _UPDATE_VALUES, _COMMAND_VALUES = 8, 12, 13
+_NOTIFICATION_VALUES, _UPDATE_VALUES, _COMMAND_VALUES = 8, 13, 14
 """How many values a row has. Its first six are those that every message has."""
 _MOST_VALUES = 4 << 20
 """In one array: what a presence of a million devices has."""
+
+_STATES = tuple(CommandState)
 
 _NOTIFICATIONS = topics_of(Kind.NOTIFICATION)
 _COMMANDS = topics_of(Kind.COMMAND)
@@ -82,12 +84,12 @@ def _placed_row(placed: Placed) -> tuple[Any, ...]:
     row = (m.id, m.device_id, m.device_guid, m.name, m.timestamp_ms, m.parameters, placed.network_id, placed.groups)
     if isinstance(m, Notification):
         return row
-    return (*row, m.user_id, m.lifetime_s, m.status, m.result, m.updated)
+    return (*row, m.user_id, m.lifetime_s, m.status, m.result, m.updated, int(m.state))
 
 
 def _updated_row(item: Updated) -> tuple[Any, ...]:
     c = item.command
-    told = (c.user_id, c.lifetime_s, c.status, c.result, c.updated)
+    told = (c.user_id, c.lifetime_s, c.status, c.result, c.updated, int(c.state))
     return (c.id, c.device_id, c.device_guid, c.name, c.timestamp_ms, c.parameters, item.update_id, *told)
 
 
@@ -144,17 +146,18 @@ def _without_gaps(chunks: Sequence[Chunk]) -> Iterator[Sequence[Chunk]]:
 def _told_row(told: Bundle) -> tuple[Any, ...] | None:
     ends = None if told.ends is None else [value for end in told.ends.items() for value in end]
     presence = None if told.presence is None else _presence_row(told.presence)
-    row = (ends, told.floor, told.floor_ms, told.asks_ms, told.revision, presence, told.leaving)
+    row = (ends, told.floor, told.floor_ms, told.asks_ms, told.revision, presence, told.leaving, [*told.cancelled])
     return row if row != _NOTHING_TOLD else None
 
 
-_NOTHING_TOLD = (None, 0, 0, 0, None, None, False)
+_NOTHING_TOLD: tuple[Any, ...] = (None, 0, 0, 0, None, None, False, [])
 
 
 def _presence_row(presence: Presence) -> tuple[Any, ...]:
     users = [value for user in presence.users.items() for value in user]
     devices = [value for device_id, times in presence.devices.items() for value in (device_id, tuple(times))]
-    return presence.whole, users, devices
+    takers = [value for taker in presence.takers.items() for value in taker]
+    return presence.whole, users, devices, takers
 
 
 def _pack(value: Any) -> bytes:
@@ -273,17 +276,20 @@ def _command(row: Any, values: int) -> Command:
     if len(row) != values:
         raise Malformed("not a command of ours")
     _check_message(row)
-    user_id, lifetime_s, status, result, updated = row[-5:]
+    user_id, lifetime_s, status, result, updated, state = row[-6:]
     if not (
         (user_id is None or type(user_id) is int)
         and (lifetime_s is None or type(lifetime_s) is int)
         and (status is None or type(status) is str)
         and type(result) is bytes
         and type(updated) is bool
+        and type(state) is int
+        and 0 <= state < len(_STATES)
     ):
         raise Malformed("not a command of ours")
     id_, device_id, guid, name, timestamp_ms, parameters = row[:6]
-    return Command(id_, device_id, guid, name, timestamp_ms, user_id, parameters, lifetime_s, status, result, updated)
+    told = (lifetime_s, status, result, updated, _STATES[state])
+    return Command(id_, device_id, guid, name, timestamp_ms, user_id, parameters, *told)
 
 
 def _check_message(row: Any) -> None:
@@ -305,19 +311,20 @@ def _check_message(row: Any) -> None:
 
 
 def _take_told(bundle: Bundle, row: Any) -> None:
-    ends, floor, floor_ms, asks_ms, revision, presence, leaving = row
+    ends, floor, floor_ms, asks_ms, revision, presence, leaving, cancelled = row
     if ends is not None:
         bundle.ends = dict(_pairs_of_counts(ends))
         _demand(all(topic < TOPICS for topic in bundle.ends))
     bundle.floor, bundle.floor_ms, bundle.asks_ms = _count(floor), _count(floor_ms), _count(asks_ms)
     bundle.revision = None if revision is None else _count(revision)
     bundle.presence = None if presence is None else _presence(presence)
-    _demand(type(leaving) is bool)
+    _demand(type(leaving) is bool and type(cancelled) is tuple)
     bundle.leaving = leaving
+    bundle.cancelled = tuple(map(_count, cancelled))
 
 
 def _presence(row: Any) -> Presence:
-    whole, users, devices = row
+    whole, users, devices, takers = row
     _demand(type(whole) is bool)
     of_devices = dict(_pairs(devices))
     for device_id, times in of_devices.items():
@@ -325,7 +332,7 @@ def _presence(row: Any) -> Presence:
         _demand(type(times) is tuple)
         for time_us in times:
             _count(time_us)
-    return Presence(dict(_pairs_of_counts(users)), of_devices, whole)
+    return Presence(dict(_pairs_of_counts(users)), of_devices, whole, dict(_pairs_of_counts(takers)))
 
 
 def _pairs_of_counts(values: Any) -> Iterator[tuple[int, int]]:

@@ -161,6 +161,7 @@ class Export:
                 "lifetime": message.lifetime_s,
                 "status": message.status,
                 "result": orjson.Fragment(message.result),
+                "state": message.state.word,
                 "updated": message.updated,
             }
         return line

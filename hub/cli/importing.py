@@ -6,6 +6,7 @@ Imported when needed.
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -20,6 +21,7 @@ from hub.cli.lookup import user_of_any_status
 from hub.cli.output import Failure
 from hub.cli.sessions import Session
 from hub.cli.users import ROLES, STATUSES, keep_an_administrator
+from hub.core.states import state_of
 from protocol.entities import AccessKey, Device, DeviceClass, EquipmentState, KeyPermission, Network, User
 from protocol.errors import HubError
 from protocol.messages import IDS_BEGIN_US, Command, Message, Notification
@@ -325,7 +327,7 @@ class Import:
         if kind is Kind.NOTIFICATION:
             return Notification(*shared, parameters)
         user = tx.user_by_login(line["user"]) if line.get("user") is not None else None
-        return Command(
+        command = Command(
             *shared,
             user.id if user is not None else None,
             parameters,
@@ -334,6 +336,7 @@ class Import:
             orjson.dumps(line.get("result")),
             line.get("updated", False),
         )
+        return replace(command, state=state_of(line.get("state"), command))
 
     # --- what lines name ---
 

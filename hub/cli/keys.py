@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from hub.cli.key_explain import explain
 from hub.cli.lookup import find_key, find_network, find_user
 from hub.cli.options import AsJson
 from hub.cli.output import fail, misused, note, print_json, print_members, print_table, say, shown
@@ -200,6 +201,9 @@ def revoke(keys: Annotated[list[int], typer.Argument(metavar="ID…")], place: P
 
     place.transact(work)
     say(f"revoked {', '.join(str(key_id) for key_id in keys)}")
+
+
+app.command()(placed(explain))
 
 
 def view(key: "AccessKey") -> dict[str, Any]:

@@ -19,6 +19,7 @@ from protocol.names import (
     NAME_MAX,
     NETWORK_KEY_MAX,
     VERSION_MAX,
+    CommandState,
     KeyAction,
 )
 from protocol.times import parse_ms
@@ -194,6 +195,7 @@ SHAPES: dict[str, Shape] = {
         "lifetime": Member(_or_null(_whole(-INT32_MAX, INT32_MAX))),
         "status": Member(_or_null(_text(LINE_BYTES, least=0))),
         "result": Member(_anything),
+        "state": Member(_one_of(*(state.word for state in CommandState))),
         "updated": Member(_flag),
     },
 }

@@ -1,9 +1,11 @@
 """From what the REST API shows to entities and messages."""
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
+from hub.core.states import state_of
 from protocol.entities import (
     AccessKey,
     Device,
@@ -118,7 +120,7 @@ def to_message(kind: Kind, guid: str, row: Shown) -> Message:
     parameters = orjson.dumps(row["parameters"])
     if kind is Kind.NOTIFICATION:
         return Notification(*shared, parameters)
-    return Command(
+    command = Command(
         *shared,
         row["userId"],
         parameters,
@@ -127,6 +129,7 @@ def to_message(kind: Kind, guid: str, row: Shown) -> Message:
         orjson.dumps(row["result"]),
         updated=row["status"] is not None or row["result"] is not None,
     )
+    return replace(command, state=state_of(row.get("state"), command))
 
 
 def _ms(text: str | None) -> int | None:

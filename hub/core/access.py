@@ -8,6 +8,7 @@ ten devices and with a hundred thousand, and a device that moves or is made late
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
@@ -177,8 +178,8 @@ def key_principal(key: AccessKey, owner: User, peer: Peer) -> Principal:
     for action in KeyAction:
         permissions = [entry for entry in meant if applies(entry, action, owner, peer)]
         if permissions:
-            clauses[action] = _narrow(reach(owner), permissions)
-            networks[action] = _networks(owner, permissions)
+            clauses[action] = narrow(reach(owner), permissions)
+            networks[action] = networks_of(owner, permissions)
     return Principal(Role.KEY, Access(clauses, networks), owner, key)
 
 
@@ -196,7 +197,7 @@ def scopes_of_both(principal: Principal, one: KeyAction, other: KeyAction, peer:
         return principal.access.scopes(other) if principal.access.allows(one) else ()
     meant = map(as_meant, key.permissions)
     both = [entry for entry in meant if all(applies(entry, action, owner, peer) for action in (one, other))]
-    return _narrow(reach(owner), both)
+    return narrow(reach(owner), both)
 
 
 def reach(user: User) -> Clauses:
@@ -215,7 +216,8 @@ def reach(user: User) -> Clauses:
     )
 
 
-def _narrow(clauses: Clauses, permissions: Iterable[KeyPermission]) -> Clauses:
+def narrow(clauses: Clauses, permissions: Iterable[KeyPermission]) -> Clauses:
+    """What is left of a reach when these permissions, as they are meant, narrow it: what any of them leaves."""
     narrowed = (
         clause.narrowed(networks=permission.network_ids, guids=permission.device_guids)
         for permission in permissions
@@ -224,7 +226,8 @@ def _narrow(clauses: Clauses, permissions: Iterable[KeyPermission]) -> Clauses:
     return tuple(dict.fromkeys(clause for clause in narrowed if clause is not None))
 
 
-def _networks(owner: User, permissions: Iterable[KeyPermission]) -> frozenset[int] | None:
+def networks_of(owner: User, permissions: Iterable[KeyPermission]) -> frozenset[int] | None:
+    """The networks that these permissions, as they are meant, leave to a user; None: all."""
     own = None if owner.is_admin else owner.networks
     named: set[int] = set()
     for permission in permissions:
@@ -262,21 +265,44 @@ def _numbers(values: tuple[Any, ...] | None) -> tuple[int, ...] | None:
     return tuple(int(text) for text in texts if INTEGER_TEXT.fullmatch(text))
 
 
-def applies(permission: KeyPermission, action: KeyAction, owner: User, peer: Peer) -> bool:
-    """Whether a permission, as it is meant, lets this action through from this peer. Null is no condition, and an empty
-    list lets nothing through."""
-    return (
-        _names_action(permission, action, owner)
-        and _names_address(permission, peer)
-        and _names_origin(permission, peer)
-        and permission.network_ids != ()
-        and permission.device_guids != ()
-    )
+class Condition(StrEnum):
+    """What may stand in the way, in the order in which it is looked at. :mod:`hub.core.explain` tells of it."""
+
+    ROLE = "role"
+    """This role does not do that."""
+    OWNER = "owner"
+    """Only keys of administrators do that."""
+    ACTIONS = "actions"
+    SUBNETS = "subnets"
+    DOMAINS = "domains"
+    NETWORKS = "networkIds"
+    DEVICES = "deviceGuids"
+    VISIBLE = "visible"
+    """The user does not reach it."""
 
 
-def _names_action(permission: KeyPermission, action: KeyAction, owner: User) -> bool:
+def failing(permission: KeyPermission, action: KeyAction, owner: User, peer: Peer) -> Condition | None:
+    """The first condition of a permission, as it is meant, that does not let this action through from this peer; None:
+    all of them do. Null is no condition, and an empty list lets nothing through."""
     if action in ADMIN_ACTIONS and not owner.is_admin:
-        return False
+        return Condition.OWNER
+    if not _names_action(permission, action):
+        return Condition.ACTIONS
+    if not _names_address(permission, peer):
+        return Condition.SUBNETS
+    if not _names_origin(permission, peer):
+        return Condition.DOMAINS
+    if permission.network_ids == ():
+        return Condition.NETWORKS
+    return Condition.DEVICES if permission.device_guids == () else None
+
+
+def applies(permission: KeyPermission, action: KeyAction, owner: User, peer: Peer) -> bool:
+    """Whether a permission, as it is meant, lets this action through from this peer."""
+    return failing(permission, action, owner, peer) is None
+
+
+def _names_action(permission: KeyPermission, action: KeyAction) -> bool:
     return permission.actions is None or action.lower() in (name.lower() for name in permission.actions)
 
 
@@ -359,6 +385,11 @@ RULES: dict[Action | Operation, Rule] = {
     Action.NOTIFICATION_INSERT: Rule(_ALL, KeyAction.CREATE_DEVICE_NOTIFICATION),
     Action.NOTIFICATION_SUBSCRIBE: Rule(_USERS, KeyAction.GET_DEVICE_NOTIFICATION),
     Action.NOTIFICATION_UNSUBSCRIBE: Rule(_USERS, KeyAction.GET_DEVICE_NOTIFICATION),
+    Action.COMMAND_GET: Rule(_ALL, KeyAction.GET_DEVICE_COMMAND),
+    Action.COMMAND_WATCH: Rule(_ALL, KeyAction.GET_DEVICE_COMMAND),
+    Action.COMMAND_RECEIVE: Rule(frozenset({Role.DEVICE, Role.KEY}), KeyAction.UPDATE_DEVICE_COMMAND),
+    Action.COMMAND_CANCEL: Rule(_USERS, KeyAction.CREATE_DEVICE_COMMAND),
+    Action.ACCESS_EXPLAIN: Rule(None),
     Operation.GET_OPENAPI: Rule(None),
     Operation.GET_INFO: Rule(None),
     Operation.GET_AUTH_CONFIG: Rule(None),
@@ -419,7 +450,18 @@ RULES: dict[Action | Operation, Rule] = {
 def permit(action: Action | Operation, principal: Principal) -> None:
     """Let a principal pass, or raise Unauthorized."""
     rule = RULES[action]
-    if rule.roles is not None and principal.role not in rule.roles:
+    obstacle = stopping(rule, principal)
+    if obstacle is Condition.ROLE:
         raise (NOT_AUTHENTICATED if principal.is_anonymous else NOT_PERMITTED).error()
-    if principal.role is Role.KEY and rule.key_action is not None and not principal.access.allows(rule.key_action):
+    if obstacle is not None:
+        assert rule.key_action is not None, "otherwise no permission is asked for"
         raise NOT_PERMITTED.error(detail={"permission": rule.key_action.value})
+
+
+def stopping(rule: Rule, principal: Principal) -> Condition | None:
+    """What keeps a principal from an action altogether: its role, or that its key has no permission for it."""
+    if rule.roles is not None and principal.role not in rule.roles:
+        return Condition.ROLE
+    if principal.role is Role.KEY and rule.key_action is not None and not principal.access.allows(rule.key_action):
+        return Condition.ACTIONS
+    return None

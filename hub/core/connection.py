@@ -209,6 +209,11 @@ class Connection:
             },
         )
 
+    def tell(self, members: dict[str, Any]) -> None:
+        """Send something that nothing was asked for, in front of what is pushed from now on."""
+        payload = self.codec.encode(members)
+        self.outbox.offer(header(self.codec.opcode, len(payload)) + payload)
+
     def inserted(self, exchange: Exchange, notification: Notification) -> None:
         """Answer an insert of a notification."""
         self._answer(exchange, self.codec.inserted(exchange.request_id, notification))

@@ -17,16 +17,17 @@ Subscriptions that one bucket cannot describe (several buckets, a condition, a r
 overflow policy) take a longer way round in :meth:`FanOut._deliver_special`; it costs them alone.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hub.core.access import Clause
 from hub.core.audience import TOGETHER_FROM, Share
 from hub.core.index import Bucket, Index, Topic, drop_bucket, find_bucket
+from hub.core.recent import Recent
 from hub.core.subscription import Published, Subscription
 from protocol.codecs import CODECS
 from protocol.frames import header
-from protocol.messages import Command
+from protocol.messages import Command, Message
 from protocol.names import Kind, Overflow
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ class FanOut:
         self._ready: list[Connection] = []
         self._deferred: dict[Connection, dict[Subscription, None]] = {}
         self._simpler: list[Subscription] = []
+        self.cancelled = Recent()
+        """Ids of commands that go to nobody any more, whoever holds them."""
+        self._bound: list[tuple[Published, dict[Subscription, None]]] = []
+        self._taken: list[tuple[Connection, Command]] = []
         self.newest = 0
         """The greatest id that was published here."""
         self._floor: int | None = None
@@ -100,11 +105,14 @@ class FanOut:
         for other in subscription.connection.subscriptions.values():
             if other.seat >= 0 and other is not subscription:
                 self._leave_audience(other)
+        if (device_id := subscription.takes_for) is not None:
+            self.takers.setdefault(device_id, {})[subscription] = None
         self._place(subscription)
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Stop routing to a subscription; also what this turn has collected for it is dropped. Idempotent."""
         self._remove(subscription)
+        self._drop_taker(subscription)
         if len(subscription.connection.subscriptions) == 1:
             [last] = subscription.connection.subscriptions.values()
             if last.buckets and last is not subscription:
@@ -128,10 +136,13 @@ class FanOut:
         Of what an overflow policy has queued, what may no longer be seen goes as well.
         """
         self.settle()
-        kept = [one for one in subscription.let_go() if subscription.admits(one)]
+        held = [one for one in subscription.let_go() if one.message.id not in self.cancelled]
+        kept = [one for one in held if subscription.admits(one)]
         subscription.reconsider()
         if kept:
             self._deliver(subscription, kept)
+            if subscription.overflow is Overflow.DISCONNECT:
+                self._took(subscription, [one.message for one in kept])
         if subscription.skip is not None and self._floor is not None:
             self._skipping[subscription] = None
         self._remove(subscription)
@@ -139,8 +150,10 @@ class FanOut:
 
     def replayed(self, subscription: Subscription, published: Sequence[Published]) -> None:
         """Deliver a page of a replay."""
-        if published:
-            self._offer(subscription, self._segments(published, subscription), len(published))
+        due = [one for one in published if one.message.id not in self.cancelled]
+        if due:
+            self._offer(subscription, self._segments(due, subscription), len(due))
+            self._took(subscription, [one.message for one in due])
 
     @property
     def has_deferred(self) -> bool:
@@ -163,8 +176,10 @@ class FanOut:
             if room <= 0:
                 break
             del waiting[subscription]
-            for payload in subscription.take_deferred(min(room, share), now_ms):
+            taken = subscription.take_deferred(min(room, share), now_ms, cancelled=self.cancelled)
+            for message, payload in taken:
                 self.deliveries += 1
+                self._took(subscription, [message])
                 room -= len(payload)
                 yield payload
             if subscription.has_deferred:
@@ -180,6 +195,8 @@ class FanOut:
         if message.id > self.newest:
             self.newest = message.id
         index = self._indexes[message.kind]
+        if index.takers and (takers := index.takers.get(message.device_id)) is not None:
+            self._bound.append((published, takers))
         if (topic := index.devices.get(message.device_guid)) is not None:
             self._collect(topic, published)
         if index.networks and (topic := index.networks.get(published.network_id)) is not None:
@@ -210,9 +227,24 @@ class FanOut:
                 del self._listeners[command_id]
 
     def update(self, command: Command) -> None:
-        """Push a committed update to whoever inserted the command."""
+        """Push a committed update to whoever listens to the command. As long as the device has said nothing, all that
+        can have changed is the state, which is for extended connections only."""
         for connection in self._listeners.get(command.id, ()):
-            self._updates.append((connection, command))
+            if command.updated or connection.extended:
+                self._updates.append((connection, command))
+
+    def is_listened_to(self, command_id: int) -> bool:
+        """Whether any connection here waits for updates of a command."""
+        return command_id in self._listeners
+
+    def cancel(self, command_id: int) -> None:
+        """Give a command to nobody any more, also not to those who would get it at the end of this turn."""
+        self.cancelled.add(command_id)
+        for bucket in self._touched:
+            bucket.turn = [one for one in bucket.turn if one.message.id != command_id]
+        self._bound = [(one, takers) for one, takers in self._bound if one.message.id != command_id]
+        if not all(bucket.turn for bucket in self._touched):
+            self._touched = [bucket for bucket in self._touched if bucket.turn]
 
     def remind(self, connection: "Connection", command: Command) -> None:
         """Push a command's present state to one connection that may have missed an update."""
@@ -227,6 +259,8 @@ class FanOut:
         if self._updates:
             self._deliver_updates()
         if self._touched:
+            if self._bound:
+                self._reach_takers()
             touched, self._touched = self._touched, []
             special: dict[Subscription, list[Bucket]] = {}
             for bucket in touched:
@@ -263,6 +297,16 @@ class FanOut:
         ready, self._ready = self._ready, []
         return ready
 
+    def take_taken(self) -> "list[tuple[Connection, Command]]":
+        """Commands that were given to their devices' own connections since this was asked last: what is in an outbox
+        and is not refused by its limit is written in this turn."""
+        taken, self._taken = self._taken, []
+        return taken
+
+    def takers_of(self, device_id: int) -> Collection[Subscription]:
+        """The subscriptions that were made as a device and take its commands."""
+        return self.takers.get(device_id, ())
+
     def is_clean(self) -> bool:
         """Whether nothing is left behind: no topic, no listener, nothing collected."""
         indexes = self._indexes.values()
@@ -271,8 +315,40 @@ class FanOut:
             or self._updates
             or self._listeners
             or self._deferred
+            or self.takers
+            or self._bound
             or any(index.everything or index.networks or index.groups or index.devices for index in indexes)
         )
+
+    # --- what devices have got
+
+    @property
+    def takers(self) -> dict[int, dict[Subscription, None]]:
+        """By the row of the device, the subscriptions that were made as it and take its commands."""
+        return self._indexes[Kind.COMMAND].takers
+
+    def _drop_taker(self, subscription: Subscription) -> None:
+        device_id = subscription.takes_for
+        if device_id is None or device_id not in self.takers:
+            return
+        self.takers[device_id].pop(subscription, None)
+        if not self.takers[device_id]:
+            del self.takers[device_id]
+
+    def _reach_takers(self) -> None:
+        """Note which of this turn's commands go straight to their devices; what is held or deferred is noted when it
+        goes."""
+        bound, self._bound = self._bound, []
+        for published, takers in bound:
+            for subscription in takers:
+                flows = subscription.held is None and subscription.overflow is Overflow.DISCONNECT
+                if flows and published.message.id not in (subscription.skip or ()) and subscription.admits(published):
+                    self._took(subscription, [published.message])
+
+    def _took(self, subscription: Subscription, messages: Iterable[Message]) -> None:
+        if subscription.takes_for is not None:
+            connection = subscription.connection
+            self._taken += [(connection, one) for one in messages if isinstance(one, Command)]
 
     # --- placing subscriptions
 
@@ -450,11 +526,11 @@ class FanOut:
 
     def _deliver_updates(self) -> None:
         updates, self._updates = self._updates, []
-        payloads: dict[tuple[int, int], bytes] = {}
+        payloads: dict[tuple[int, bool, int], bytes] = {}
         for connection, command in updates:
-            key = (connection.codec.opcode, id(command))
+            key = (connection.codec.opcode, connection.extended, id(command))
             if key not in payloads:
-                payload = connection.codec.update(command)
+                payload = connection.codec.update(command, with_state=connection.extended)
                 payloads[key] = header(connection.codec.opcode, len(payload)) + payload
             if connection.outbox.offer(payloads[key]):
                 self._ready.append(connection)

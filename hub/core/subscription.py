@@ -1,6 +1,6 @@
 """Subscriptions, and messages on their way to them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hub.core.access import Clause, Clauses
@@ -142,6 +142,13 @@ class Subscription:
         return self.names is None
 
     @property
+    def takes_for(self) -> int | None:
+        """The row of the device that has what is written to this subscription; None: it is not one of a device's own,
+        or a poll's, which is never written to."""
+        device = self.principal.device
+        return device.id if device is not None and self.kind is Kind.COMMAND and not self.wakes else None
+
+    @property
     def is_plain(self) -> bool:
         """Whether nothing but its bucket decides about it."""
         return self.held is None and self.skip is None and self.overflow is Overflow.DISCONNECT
@@ -214,20 +221,24 @@ class Subscription:
     def has_deferred(self) -> bool:
         return bool(self._backlog)
 
-    def take_deferred(self, room: int, now_ms: int | None = None) -> Iterator[bytes]:
-        """Frames of what was deferred, as many as ``room`` bytes allow; at least one when there is any room.
+    def take_deferred(
+        self, room: int, now_ms: int | None = None, *, cancelled: Container[int] = ()
+    ) -> Iterator[tuple[Message, bytes]]:
+        """What was deferred, each with its frame, as many as ``room`` bytes allow; at least one when there is any room.
 
         Args:
             now_ms: commands that have expired by then are left out; None: lifetimes do not count.
+            cancelled: ids of commands that are left out as well.
         """
         codec = CODECS[self.codec]
         while self._backlog and room > 0:
             published = self._backlog.pop(next(iter(self._backlog)))
             self._backlog_size -= published.size()
-            if now_ms is not None and published.message.expired(now_ms):
+            message = published.message
+            if (now_ms is not None and message.expired(now_ms)) or message.id in cancelled:
                 continue
             head = codec.dropped_head(self.kind, self.id, self.dropped) if self.dropped else self.head
             self.dropped = 0
             payload = head + published.body(self.codec)
             room -= len(payload)
-            yield header(codec.opcode, len(payload)) + payload
+            yield message, header(codec.opcode, len(payload)) + payload

@@ -22,6 +22,7 @@ from hub.core.connection import Connection
 from hub.core.fanout import FanOut
 from hub.core.limits import Tally
 from hub.core.stamps import RESERVE_TOGETHER_US, RESERVE_US, Stamp, Stamper
+from hub.core.states import of_update
 from hub.core.subscription import Published, Subscription
 from hub.gateway.admission import Admission
 from hub.gateway.calls import Commit
@@ -36,11 +37,12 @@ from hub.gateway.policy import Policy
 from hub.gateway.polls import Polls
 from hub.gateway.replays import Replays, Socket, published
 from hub.gateway.rights import Rights
-from hub.store import Amend, Append, Change, Idempotency, Lane, Logged, LogQuery, Store, Transact, Tx
+from hub.gateway.states import States
+from hub.store import Amend, Append, Change, Idempotency, Lane, Logged, LogQuery, Store, Transact, Tx, Write
 from protocol.entities import Device
 from protocol.errors import HubError, StoreUnavailable
 from protocol.messages import LANES, Command, CommandPatch, Message, Notification
-from protocol.names import INT64_MAX, CloseCode, Kind, Overflow
+from protocol.names import INT64_MAX, CloseCode, CommandState, Kind, Overflow
 from protocol.requests import Subscribe
 
 log = logging.getLogger("hub")
@@ -131,6 +133,7 @@ class Gateway:
             stored=self.all_stored,
             is_stale=self.rights.is_stale,
         )
+        self.states = States(self)
         self.polls = Polls(self)
         self.configuration: dict[str, str] = {}
         self._reading_configuration = asyncio.Lock()
@@ -238,7 +241,7 @@ class Gateway:
         for subscription in list(connection.subscriptions.values()):
             self.unsubscribe(connection, subscription)
         for command_id in connection.listening:
-            self.fan_out.forget(command_id, connection)
+            self._forget(command_id, connection)
         connection.listening.clear()
         connection.outbox.close()
 
@@ -323,6 +326,8 @@ class Gateway:
                 # One of the three places that must survive: a socket that fails ends alone.
                 log.exception("a socket failed")
                 socket.abort()
+        if taken := self.fan_out.take_taken():
+            self.states.sent(taken)
 
     # --- messages
 
@@ -385,7 +390,9 @@ class Gateway:
         assert self._stamper is not None, "the gateway was started"
         self._stamper.heard(message.id, message.device_id, message.timestamp_ms, self.now_us())
 
-    def _update_id(self) -> int:
+    def update_id(self) -> int:
+        """The id of a change of a command, for other workers; 0: there are none. Queue the change before anything else
+        is awaited."""
         if self.bus.alone:
             return 0
         assert self._stamper is not None, "the gateway was started"
@@ -441,6 +448,16 @@ class Gateway:
         self._newest = self.commits.submit(Append(message, idempotency), partial(self._appended, message, device))
         return self._newest
 
+    def append_command(self, command: Command, device: Device, idempotency: Idempotency | None = None) -> Commit:
+        """The same of a command, which goes to nobody when its lifetime was over before it was stored."""
+
+        def then(stored: Message) -> None:
+            if not self.is_over(command):
+                self._appended(command, device, stored)
+
+        self._newest = self.commits.submit(Append(command, idempotency), then)
+        return self._newest
+
     def _appended(self, message: Message, device: Device, stored: Message) -> None:
         if stored is message:  # Otherwise an earlier insert with the same idempotency key did all this.
             self.publish(message, device)
@@ -459,19 +476,33 @@ class Gateway:
     def amend(self, device: Device, command_id: int, patch: CommandPatch) -> Commit:
         """Update a command, then push it to its listeners. Await the commit for the command, or None."""
 
-        update_id = self._update_id()
+        update_id = self.update_id()
 
         def then(command: Command | None) -> None:
             if command is not None:
                 self.open_commands.freed(device.id)
-                if self.bus.alone:
-                    self.fan_out.update(command)
-                else:
-                    self.others.updated(update_id, command)
-                    self.order.update(command)
+                self.tell_update(update_id, command)
 
-        self._newest = self.commits.submit(Amend(device.id, device.guid, command_id, patch, update_id), then)
+        moves, at_ms = of_update(patch), self.expiry_ms() or 0
+        return self.submit_publishing(
+            Amend(device.id, device.guid, command_id, patch, update_id, moves, at_ms),
+            then,
+        )
+
+    def submit_publishing(self, write: Write, then: Callable[[Any], None]) -> Commit:
+        """Queue a write after which ``then`` publishes something."""
+        self._newest = self.commits.submit(write, then)
         return self._newest
+
+    def tell_update(self, update_id: int, command: Command) -> None:
+        """Push a command, as a change has left it, to its listeners here and on other workers."""
+        if command.state > CommandState.SENT:
+            self.states.forget_end(command.id)
+        if self.bus.alone:
+            self.fan_out.update(command)
+        else:
+            self.others.updated(update_id, command)
+            self.order.update(command)
 
     async def transact(self, work: Callable[[Tx, Stamps], Any], *, stamps_for: Sequence[int] = ()) -> Any:
         """Change entities, and store the messages that belong to the change, in one transaction.
@@ -522,7 +553,8 @@ class Gateway:
                 found += page.messages
                 query, complete = replace(query, after=page.read_to), page.complete
         for logged in sorted(found, key=lambda one: one.message.id):
-            self._route(published(logged))
+            if not self.is_over(logged.message):
+                self._route(published(logged))
         self.arm()
 
     async def all_stored(self) -> None:
@@ -601,6 +633,8 @@ class Gateway:
             connection.subscriptions[subscription.id] = subscription
             self.rights.add(connection, principal)
             self.fan_out.subscribe(subscription)
+            self.admission.takes(subscription.takes_for)
+            self.rights.named.add(subscription)
             self.rights.check(subscription)
         else:
             self.others.unfollow(topics)
@@ -615,7 +649,12 @@ class Gateway:
     def unlisten(self, connection: Connection, command_id: int) -> None:
         """Push no more updates of a command to a connection. Idempotent."""
         connection.listening.pop(command_id, None)
+        self._forget(command_id, connection)
+
+    def _forget(self, command_id: int, connection: Connection) -> None:
         self.fan_out.forget(command_id, connection)
+        if not self.fan_out.is_listened_to(command_id):
+            self.states.forget_end(command_id)
 
     def unsubscribe(self, connection: Connection, subscription: Subscription) -> None:
         """End a subscription. Idempotent."""
@@ -623,6 +662,8 @@ class Gateway:
             self.others.unfollow(subscription.topics)
         self.replays.stop(subscription)
         self.fan_out.unsubscribe(subscription)
+        self.admission.takes(subscription.takes_for)
+        self.rights.named.remove(subscription)
 
     def listen(self, connection: Connection, command_id: int) -> None:
         """Push updates of a command to the connection that inserted it."""
@@ -634,11 +675,22 @@ class Gateway:
         forgotten = connection.listen(command_id)
         if forgotten is not None:
             self.tally["listeners-per-connection"] += 1
-            self.fan_out.forget(forgotten, connection)
+            self._forget(forgotten, connection)
 
     def expiry_ms(self) -> int | None:
         """The time by which commands count as expired; None: lifetimes are not enforced."""
         return self.now_ms() if self.policy.lifetime_enforced else None
+
+    def is_over(self, message: Message) -> bool:
+        """Whether it is to be sent to nobody any more: a command that is cancelled or has expired."""
+        if not isinstance(message, Command):
+            return False
+        expiry_ms = self.expiry_ms()
+        return (
+            message.state is CommandState.CANCELLED
+            or message.id in self.fan_out.cancelled
+            or (expiry_ms is not None and message.expired(expiry_ms))
+        )
 
     # --- what others changed
 

@@ -41,6 +41,8 @@ class Admission:
         )
         self._moved_users: set[int] = set()
         self._moved_devices: set[int] = set()
+        self.moved_takers: set[int] = set()
+        """Devices of which other workers do not know yet whether a connection here takes their commands."""
 
     def __len__(self) -> int:
         return len(self.crowds)
@@ -128,15 +130,25 @@ class Admission:
         if device_id is not None:
             self._moved_devices.add(device_id)
 
+    def takes(self, device_id: int | None) -> None:
+        """A connection takes a device's commands from now on, or does not any more."""
+        if device_id is not None and not self._gateway.bus.alone:
+            self.moved_takers.add(device_id)
+            self._gateway.arm()
+
     def presence(self, *, whole: bool) -> Presence:
         """Whose connections are here, for the others: all of it, or what has changed since this was asked last."""
         users, self._moved_users = self._moved_users, set()
         devices, self._moved_devices = self._moved_devices, set()
-        crowds = self.crowds
+        takers, self.moved_takers = self.moved_takers, set()
+        crowds, fan_out = self.crowds, self._gateway.fan_out
         return Presence(
             {user_id: crowds.of_user(user_id) for user_id in (crowds.users if whole else users)},
             {device_id: crowds.of_device(device_id) for device_id in (crowds.devices if whole else devices)},
             whole=whole,
+            takers={
+                device_id: len(fan_out.takers_of(device_id)) for device_id in (fan_out.takers if whole else takers)
+            },
         )
 
     def heard(self, elsewhere: Elsewhere, lane: int, presence: Presence) -> None:

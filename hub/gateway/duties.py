@@ -27,6 +27,9 @@ OVERDUE_AT_ONCE = 1_000
 MOMENT_S = 0.05
 """The least that passes between two looks, also when looking fails."""
 
+EXPIRY_S = 0.2
+"""How often it is looked which commands that somebody listens to have expired."""
+
 PRUNE_S = 60.0
 PRUNE_ROWS = 500
 KEYS_S = 3600.0
@@ -50,6 +53,7 @@ class Duties:
         duties: list[tuple[Callable[[], Awaitable[None]], float]] = [
             (self._gateway.rights.poll, policy.change_poll_s),
             (self._expire_keys_in_use, policy.change_poll_s),
+            (self._gateway.states.expire, EXPIRY_S),
             (self.flush_activity, ACTIVITY_S),
             (self._if_leading(self._prune), PRUNE_S),
             (self._if_leading(self._delete_expired_keys), KEYS_S),

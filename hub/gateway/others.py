@@ -23,7 +23,7 @@ from hub.store import Lane, LogQuery, Renewal
 from hub.store.errors import LaneLost
 from protocol.errors import HubError
 from protocol.messages import AHEAD_MS, IDS_BEGIN_US, LANES, Command
-from protocol.names import INT64_MAX, Kind
+from protocol.names import INT64_MAX, CommandState, Kind
 
 if TYPE_CHECKING:
     from hub.gateway import Gateway
@@ -78,6 +78,7 @@ class Others:
         self._bundle: list[Placed] = []
         self._updates: list[Updated] = []
         self._revision: int | None = None
+        self._cancelled: list[int] = []
         self._sent: dict[int, int] = {}
         self._uses: Counter[int] = Counter()
         self._unused_s: dict[int, float] = {}
@@ -136,6 +137,11 @@ class Others:
         """So does an update of a command."""
         self._updates.append(Updated(update_id, command))
 
+    def cancelled(self, command_id: int) -> None:
+        """So does word of a command that is to be sent to nobody any more: to all, for anybody may hold it."""
+        if not self._gateway.bus.alone:
+            self._cancelled.append(command_id)
+
     def changed(self, revision: int) -> None:
         """So does word of a change of an entity."""
         self._revision = max(revision, self._revision or 0)
@@ -143,7 +149,8 @@ class Others:
 
     def tell(self) -> None:
         """Send what this turn has for the others."""
-        if not (self._bundle or self._updates or self._revision is not None):
+        takers = self._gateway.admission.moved_takers
+        if not (self._bundle or self._updates or self._revision is not None or self._cancelled or takers):
             return
         topics: dict[int, list[Any]] = {}
         for placed in self._bundle:
@@ -153,8 +160,10 @@ class Others:
         for one in self._updates:
             topics.setdefault(updates_of(one.command.id % LANES), []).append(one)
         sections += [self._section(topic, items, items[-1].update_id) for topic, items in topics.items()]
-        bundle = Bundle(self.run, self._lane, sections, revision=self._revision)
-        self._bundle, self._updates, self._revision = [], [], None
+        presence = self._gateway.admission.presence(whole=False) if takers else None
+        told = {"revision": self._revision, "cancelled": self._cancelled, "presence": presence}
+        bundle = Bundle(self.run, self._lane, sections, **told)  # type: ignore[arg-type]
+        self._bundle, self._updates, self._revision, self._cancelled = [], [], None, []
         self._gateway.bus.publish(bundle)
 
     def _section(self, topic: int, items: list[Any], last: int) -> Section:
@@ -279,6 +288,8 @@ class Others:
             self._gateway.admission.heard(self.elsewhere, bundle.lane, bundle.presence)
         if bundle.asks_ms:
             self._answer(bundle.asks_ms)
+        for command_id in bundle.cancelled:
+            self._gateway.fan_out.cancel(command_id)
         self._publish(self.heard.deliver(bundle))
         if bundle.ends is not None:
             self._asking_s = None
@@ -304,7 +315,8 @@ class Others:
             any_at_all = True
             if isinstance(item, Placed):
                 self._gateway.others_gave(item.message)
-                fan_out.publish(Published(item.message, item.network_id, tuple(item.groups)))
+                if not self._gateway.is_over(item.message):
+                    fan_out.publish(Published(item.message, item.network_id, tuple(item.groups)))
             else:
                 self._gateway.order.updated_elsewhere(item.command)
         if any_at_all:
@@ -500,6 +512,9 @@ class Others:
         after, complete = min(beyond), not reading.lanes[UPDATES]
         while not complete:
             page = await self._gateway.store.read_updates(after=after, beyond=beyond)
+            for one in page.updates:
+                if one.command.state is CommandState.CANCELLED:
+                    self._gateway.fan_out.cancel(one.command.id)
             self._publish(
                 Updated(one.update_id, one.command)
                 for one in page.updates

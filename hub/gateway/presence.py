@@ -12,6 +12,7 @@ class Elsewhere:
     def __init__(self) -> None:
         self._users: dict[int, dict[int, int]] = {}
         self._devices: dict[int, dict[int, Sequence[int]]] = {}
+        self._takers: dict[int, dict[int, int]] = {}
 
     def hear(self, lane: int, presence: Presence) -> None:
         """Take in what a worker tells."""
@@ -21,10 +22,12 @@ class Elsewhere:
             _put(self._users, user_id, lane, count)
         for device_id, times_us in presence.devices.items():
             _put(self._devices, device_id, lane, times_us)
+        for device_id, count in presence.takers.items():
+            _put(self._takers, device_id, lane, count)
 
     def gone(self, lane: int) -> None:
         """A worker has gone, and all its connections with it."""
-        for table in (self._users, self._devices):
+        for table in (self._users, self._devices, self._takers):
             for key in [key for key, by_lane in table.items() if lane in by_lane]:
                 _put(table, key, lane, None)
 
@@ -35,6 +38,10 @@ class Elsewhere:
     def of_device(self, device_id: int) -> list[int]:
         """When each of a device's connections elsewhere came, in microseconds since 1970."""
         return [time_us for times_us in self._devices.get(device_id, {}).values() for time_us in times_us]
+
+    def takes(self, device_id: int) -> bool:
+        """Whether a connection of a device takes its commands elsewhere."""
+        return device_id in self._takers
 
 
 def _put(table: dict[int, dict[int, Any]], key: int, lane: int, value: Any) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hub.core.access import Principal, device_principal, key_principal, user_principal
 from hub.core.subscription import Subscription
+from hub.gateway.named import Named
 from hub.gateway.replays import reach_of
 from hub.store import Change, KeyRecord, LogQuery
 from protocol.errors import STORAGE, HubError
@@ -52,6 +53,7 @@ class Rights:
         self._told = False
         self._polling: asyncio.Task[None] | None = None
         self._polled_us = gateway.now_us()
+        self.named = Named(gateway)
         self.revision = -1
         self.epoch = 0
         """Moves with every change; what was read at an earlier epoch may be out of date."""
@@ -93,6 +95,7 @@ class Rights:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         self._task = None
+        await self.named.stop()
 
     # --- who is connected
 
@@ -135,6 +138,7 @@ class Rights:
     def forget(self, connection: "Connection") -> None:
         """Forget a connection altogether. Idempotent."""
         self.remove(connection)
+        self.named.forget(connection)
         self._stale.pop(connection, None)
         self._reading.discard(connection)
 
@@ -183,11 +187,13 @@ class Rights:
             if change.entity == "device":
                 self._gateway.devices.drop(change.guid)
                 self._mark("device", change.guid)
+                self.named.changed(change.guid)
             elif change.entity in ("user", "key"):
                 self._gateway.logins.changed(change.entity, change.id)
                 self._mark(change.entity, change.id)
             elif change.entity == "network":
                 self._gateway.devices.drop_network(change.id)
+                self.named.changed(None)
             elif change.entity == "class":
                 self._gateway.devices.drop_class(change.id)
             elif change.entity == "configuration":
@@ -198,6 +204,7 @@ class Rights:
         self._gateway.devices.drop(None)
         self._gateway.logins.changed("user", None)
         self._gateway.configuration_changed()
+        self.named.changed(None)
         for connection in list(self._entries_of):
             self.mark_stale(connection)
 
@@ -274,10 +281,11 @@ class Rights:
         # A change that came while we read has made it stale again; then its messages go on waiting.
         if connection not in self._stale:
             self._release(connection)
+        self.named.look_at(connection)
 
     def _refresh(self, connection: "Connection", subscription: Subscription, owner: Principal | None) -> None:
         if owner is None:
-            self._gateway.unsubscribe(connection, subscription)
+            self.named.end(subscription)
             return
         subscription.principal = owner
         subscription.clauses = owner.access.scopes(SUBSCRIBE_ACTION[subscription.kind])

@@ -193,9 +193,12 @@ class Rest:
             raise BAD_PARAMETER.error()
         form = route.form.fill(values, found.values, asked.query, headers=asked.headers)
         gone = partial(_gone, receive)
-        caller = Caller(principal, peer=asked.peer, base_url=asked.base_url, epoch=epoch, gone=gone)
+        caller = Caller(
+            principal, peer=asked.peer, base_url=asked.base_url, epoch=epoch, gone=gone, by_header=asked.extended
+        )
         asked.ask = form if route.ask is None else route.ask(form)
-        return await _shaped(route, await route.perform(self._gateway, caller, asked.ask))
+        result = await route.perform(self._gateway, caller, asked.ask)
+        return await _shaped(route, result, extended=asked.extended)
 
     async def _authenticate(self, asked: Asked) -> Principal:
         """Whoever is wrong about who it is counts as nobody from its address."""
@@ -273,11 +276,12 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-async def _shaped(route: Route, result: Any) -> Reply:
+async def _shaped(route: Route, result: Any, *, extended: bool) -> Reply:
     if result is None and route.empty_when_none:
         return Reply(route.empty_when_none)
     if route.answers_text:
         return Reply(route.status, (result or "").encode(), "text/plain; charset=utf-8")
     if route.answer is None:
         return Reply(route.status)
-    return await in_json_calmly(route.status, result if route.shape is None else route.shape(result))
+    shape = route.shape_extended if extended and route.shape_extended is not None else route.shape
+    return await in_json_calmly(route.status, result if shape is None else shape(result))

@@ -79,6 +79,7 @@ ROUTES = [
         ask=PollResult.to_request,
         check=_check_wait,
         shape=COMMAND,
+        shape_extended=COMMAND.extended,
         answer=reference(COMMAND),
         empty_when_none=204,
         refusals=(BAD_WAIT, DEVICE_NOT_FOUND, COMMAND_NOT_FOUND),

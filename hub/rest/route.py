@@ -35,6 +35,7 @@ class Route:
         ask: makes the action's request object of a form; None: the form is it.
         status: of the answer.
         shape: what of the action's result is the body.
+        shape_extended: the same for whoever asks for extended mode; None: no difference.
         answer: JSON Schema of the body; None: there is none.
         empty_when_none: the status that stands for a result of None, without a body; 0: None is a result like others.
         check: looks at the query before anybody asks what the caller may do; raises a HubError.
@@ -57,6 +58,7 @@ class Route:
     ask: Callable[[Any], Any] | None = None
     status: int = 200
     shape: Callable[[Any], Any] | None = None
+    shape_extended: Callable[[Any], Any] | None = None
     answer: Schema | None = None
     empty_when_none: int = 0
     check: Callable[[Gateway, Mapping[str, str]], Any] | None = None

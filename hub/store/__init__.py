@@ -21,7 +21,7 @@ from protocol.entities import (
     Network,
     User,
 )
-from protocol.messages import Command, CommandPatch, Message, Notification
+from protocol.messages import STAYS, Command, CommandPatch, Message, Moves, Notification
 from protocol.names import KeyType, Kind, Order, UserRole, UserStatus
 from protocol.requests import UNSET, SaveEquipment, Unset
 
@@ -79,6 +79,8 @@ class Amend:
     Attributes:
         update_id: given like a message's id; by it other workers find the update (:meth:`Store.read_updates`). 0: there
             are none, and it is not kept.
+        moves: what becomes of the command's state.
+        at_ms: the time by which its lifetime is over; 0: lifetimes do not count.
     """
 
     device_id: int
@@ -86,6 +88,39 @@ class Amend:
     command_id: int
     patch: CommandPatch
     update_id: int = 0
+    moves: Moves = STAYS
+    at_ms: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class Step:
+    """A command whose state may move; ``update_id`` as of :class:`Amend`, kept where it does."""
+
+    device_id: int
+    device_guid: str
+    command_id: int
+    update_id: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class Stepped:
+    """A command as a step has left it, and whether the step has moved its state."""
+
+    command: Command
+    moved: bool
+
+
+@dataclass(slots=True)
+class Advance:
+    """Move the states of commands, each of them once. Outcome: a list with a :class:`Stepped` per step, None where the
+    device has no such command.
+
+    A command that is cancelled is never read as pending from then on, whether or not lifetimes count.
+    """
+
+    steps: Sequence[Step]
+    moves: Moves
+    at_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -98,7 +133,7 @@ class Transact:
     work: "Callable[[Tx], Any]"
 
 
-Write = Append | Amend | Transact
+Write = Append | Amend | Advance | Transact
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -128,7 +163,7 @@ class LogQuery:
             more, reading ends.
         reach: None: every device.
         names: None: every name.
-        pending_at_ms: of commands, only those not updated and not expired at this time; None: all.
+        pending_at_ms: of commands, only those not updated, not cancelled and not expired at this time; None: all.
         beyond: of each lane, only ids greater than this (``LANES`` numbers; an id's lane is ``id % LANES``); None: all.
         limit: how many messages; capped at ``REPLAY_PAGE``. Ask again after the last id.
     """

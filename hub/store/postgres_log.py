@@ -7,12 +7,12 @@ from typing import Any
 from asyncpg import Connection, UniqueViolationError
 from sqlalchemy.util import await_only
 
-from hub.store import Amend, Idempotency
+from hub.store import Advance, Amend, Idempotency, Stepped
 from hub.store.postgres_text import Named
 from hub.store.rows import to_text
 from hub.store.schema import REPEATABLE_MS
 from protocol.messages import Command, Message, Notification
-from protocol.names import INT64_MAX, Kind
+from protocol.names import INT64_MAX, CommandState, Kind
 from protocol.requests import SaveEquipment
 
 TABLES = {Kind.NOTIFICATION: "notification", Kind.COMMAND: "command"}
@@ -22,7 +22,7 @@ COLUMNS = {
     Kind.NOTIFICATION: "log.id, log.device_id, log.name, log.timestamp_ms, convert_to(log.parameters, 'UTF8') AS bytes",
     Kind.COMMAND: "log.id, log.device_id, log.name, log.timestamp_ms, log.user_id, "
     "convert_to(log.parameters, 'UTF8') AS bytes, log.lifetime_s, log.status, "
-    "convert_to(log.result, 'UTF8') AS result_bytes, log.updated",
+    "convert_to(log.result, 'UTF8') AS result_bytes, log.updated, log.state",
 }
 """Of a message, from its table under the name of ``log``."""
 
@@ -33,7 +33,7 @@ over those that are known."""
 _SHARED_COLUMNS = ("id", "device_id", "name", "timestamp_ms", "parameters")
 _ROW_COLUMNS = {
     Kind.NOTIFICATION: _SHARED_COLUMNS,
-    Kind.COMMAND: (*_SHARED_COLUMNS, "user_id", "lifetime_s", "expires_ms", "status", "result", "updated"),
+    Kind.COMMAND: (*_SHARED_COLUMNS, "user_id", "lifetime_s", "expires_ms", "status", "result", "updated", "state"),
 }
 
 _APPEND = {
@@ -45,7 +45,7 @@ _APPEND = {
     Kind.COMMAND: f"""
         INSERT INTO command ({", ".join(_ROW_COLUMNS[Kind.COMMAND])})
         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::int[],
-                             $8::bigint[], $9::text[], $10::text[], $11::boolean[])
+                             $8::bigint[], $9::text[], $10::text[], $11::boolean[], $12::int[])
         ON CONFLICT (id) DO NOTHING
     """,  # noqa: S608
 }
@@ -61,13 +61,34 @@ _AMEND = f"""
         expires_ms = CASE WHEN NOT patch.sets_lifetime THEN log.expires_ms
             WHEN patch.new_lifetime_s > 0 THEN log.timestamp_ms + patch.new_lifetime_s::bigint * 1000 END,
         status = CASE WHEN patch.sets_status THEN patch.new_status ELSE log.status END,
-        result = CASE WHEN patch.sets_result THEN patch.new_result ELSE log.result END
-    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::boolean[], $5::text[], $6::boolean[], $7::text[],
-                $8::boolean[], $9::int[], $10::boolean[], $11::text[], $12::boolean[], $13::text[])
-        AS patch (command_id, of_device, update_id, sets_name, new_name, sets_parameters, new_parameters,
-                  sets_lifetime, new_lifetime_s, sets_status, new_status, sets_result, new_result)
+        result = CASE WHEN patch.sets_result THEN patch.new_result ELSE log.result END,
+        state = substr(CASE WHEN log.expires_ms <= patch.at_ms THEN patch.late ELSE patch.in_time END,
+                       log.state + 1, 1)::int
+    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::boolean[],
+                $8::text[], $9::boolean[], $10::text[], $11::boolean[], $12::int[], $13::boolean[], $14::text[],
+                $15::boolean[], $16::text[])
+        AS patch (command_id, of_device, update_id, at_ms, late, in_time, sets_name, new_name, sets_parameters,
+                  new_parameters, sets_lifetime, new_lifetime_s, sets_status, new_status, sets_result, new_result)
     WHERE log.id = patch.command_id AND log.device_id = patch.of_device
     RETURNING {COLUMNS[Kind.COMMAND]}
+"""  # noqa: S608
+# Locked in the order of ids, so that workers which move the same at once do not wait for each other in a circle.
+_ADVANCE = f"""
+    WITH locked AS MATERIALIZED (
+        SELECT command.id, command.state AS before, step.update_id,
+            substr(CASE WHEN command.expires_ms <= $4 THEN $5::text ELSE $6::text END,
+                   command.state + 1, 1)::int AS after
+        FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS step (command_id, of_device, update_id)
+            JOIN command ON command.id = step.command_id AND command.device_id = step.of_device
+        ORDER BY command.id FOR UPDATE OF command
+    )
+    UPDATE command AS log SET
+        state = locked.after,
+        expires_ms = CASE WHEN locked.after = {CommandState.CANCELLED:d} THEN 0 ELSE log.expires_ms END,
+        update_id = CASE WHEN locked.after <> locked.before AND locked.update_id > 0 THEN locked.update_id
+            ELSE log.update_id END
+    FROM locked WHERE log.id = locked.id
+    RETURNING {COLUMNS[Kind.COMMAND]}, locked.after <> locked.before
 """  # noqa: S608
 _PATCHED = ("name", "parameters", "lifetime_s", "status", "result")
 
@@ -159,6 +180,19 @@ class PostgresLog:
         there = [(amend, found.get((amend.command_id, amend.device_id))) for amend in amends]
         return [None if row is None else to_command(row, amend.device_guid) for amend, row in there]
 
+    async def advance(self, advance: Advance) -> list[Stepped | None]:
+        """Move the states of commands, however many, in one statement."""
+        steps = [(step.command_id, step.device_id, step.update_id) for step in advance.steps]
+        values = (advance.at_ms, advance.moves.late, advance.moves.in_time)
+        rows = await self._connection.fetch(_ADVANCE, *_columns(steps), *values)
+        found = {(row[0], row[1]): row for row in rows}
+        return [
+            None
+            if (row := found.get((step.command_id, step.device_id))) is None
+            else Stepped(to_command(row[:-1], step.device_guid), row[-1])
+            for step in advance.steps
+        ]
+
     async def touch(self, activity: Sequence[tuple[int, int]]) -> None:
         """Move last activity forward, in one statement."""
         if activity:
@@ -213,7 +247,8 @@ def _patch(amend: Amend) -> tuple[Any, ...]:
     values = [members.get(name) for name in _PATCHED]
     texts = [value.decode() if isinstance(value, bytes) else value for value in values]
     pairs = [member for name, text in zip(_PATCHED, texts, strict=True) for member in (name in members, text)]
-    return (amend.command_id, amend.device_id, amend.update_id, *pairs)
+    moves = (amend.at_ms, amend.moves.late, amend.moves.in_time)
+    return (amend.command_id, amend.device_id, amend.update_id, *moves, *pairs)
 
 
 def _notification_row(message: Any) -> tuple[Any, ...]:
@@ -225,12 +260,15 @@ def _command_row(command: Any) -> tuple[Any, ...]:
         *_notification_row(command),
         command.user_id,
         command.lifetime_s,
-        command.expires_ms(),
+        command.pending_until_ms(),
         command.status,
         command.result.decode(),
         command.updated,
+        int(command.state),
     )
 
+
+_STATES = tuple(CommandState)
 
 _ROW = {Kind.NOTIFICATION: _notification_row, Kind.COMMAND: _command_row}
 
@@ -246,7 +284,19 @@ def to_notification(row: Sequence[Any], guid: str) -> Notification:
 
 
 def to_command(row: Sequence[Any], guid: str) -> Command:
-    number, device_id, name, timestamp_ms, user_id, parameters, lifetime_s, status, result, updated = row
+    number, device_id, name, timestamp_ms, *more, state = row
+    user_id, parameters, lifetime_s, status, result, updated = more
     return Command(
-        number, device_id, guid, name, timestamp_ms, user_id, parameters, lifetime_s, status, result, updated
+        number,
+        device_id,
+        guid,
+        name,
+        timestamp_ms,
+        user_id,
+        parameters,
+        lifetime_s,
+        status,
+        result,
+        updated,
+        _STATES[state],
     )

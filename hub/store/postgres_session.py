@@ -10,7 +10,7 @@ from asyncpg import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from hub.store import Amend, Append, Transact, Tx, Write
+from hub.store import Advance, Amend, Append, Transact, Tx, Write
 from hub.store.batches import plain_messages, runs
 from hub.store.entities import Entities
 from hub.store.postgres_connect import BROKEN, ends_connection, is_unavailable
@@ -100,6 +100,8 @@ class Session:
         first = run[0]
         if isinstance(first, Amend):
             return await self._log.amend([write for write in run if isinstance(write, Amend)])
+        if isinstance(first, Advance):
+            return [await self._log.advance(first)]
         if isinstance(first, Transact):
             return [await self._isolated(first.work)]
         if first.idempotency is not None:

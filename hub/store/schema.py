@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration."""
 
 metadata = MetaData(
@@ -215,6 +215,7 @@ command = _log(
     "command",
     Column("user_id", RowId),
     Column("lifetime_s", Integer),
+    # By when it has to be received. 0 of one that is cancelled: whoever asks what is still to be done passes over it.
     Column("expires_ms", BigInteger),
     Column("status", Text),
     Column("result", Text, nullable=False),
@@ -236,6 +237,8 @@ command = _log(
         sqlite_where=text("update_id > 0"),
         postgresql_where=text("update_id > 0"),
     ),
+    # What the hub knows of it; see hub.core.states.
+    Column("state", Integer, nullable=False, server_default=text("0")),
     index=True,
 )
 

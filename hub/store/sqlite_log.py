@@ -13,12 +13,12 @@ from typing import Any
 
 import orjson
 
-from hub.store import Amend, Idempotency
+from hub.store import Advance, Amend, Idempotency, Step, Stepped
 from hub.store.rows import to_text
 from hub.store.schema import REPEATABLE_MS
 from hub.store.sqlite_connect import transaction
 from protocol.messages import Command, Message, Notification
-from protocol.names import Kind
+from protocol.names import CommandState, Kind
 from protocol.requests import SaveEquipment
 
 TABLES = {Kind.NOTIFICATION: "notification", Kind.COMMAND: "command"}
@@ -37,7 +37,7 @@ UNPLACED_BYTES = 8 * 1024 * 1024
 """Or after so many bytes of them."""
 
 _SHARED_COLUMNS = ("id", "device_id", "name", "timestamp_ms", "parameters")
-_COMMAND_COLUMNS = (*_SHARED_COLUMNS, "user_id", "lifetime_s", "expires_ms", "status", "result", "updated")
+_COMMAND_COLUMNS = (*_SHARED_COLUMNS, "user_id", "lifetime_s", "expires_ms", "status", "result", "updated", "state")
 
 
 ROWS = tuple(sorted({1 << power for power in range(11)} | {3 << power for power in range(9)}))
@@ -108,8 +108,27 @@ _REMEMBER = "INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?, ?, ?, ?)"
 NOTIFICATION_SELECT = "id, device_id, name, timestamp_ms, CAST(parameters AS BLOB)"
 COMMAND_SELECT = (
     "id, device_id, name, timestamp_ms, user_id, CAST(parameters AS BLOB), lifetime_s, status, "
-    "CAST(result AS BLOB), updated"
+    "CAST(result AS BLOB), updated, state"
 )
+
+_MOVED = "CAST(substr(CASE WHEN expires_ms <= ? THEN ? ELSE ? END, state + 1, 1) AS INTEGER)"
+"""What becomes of a state, by a time and the moves of those that are late and in time."""
+
+JSON_COLUMNS = "id, device_id, name, timestamp_ms, user_id, parameters, lifetime_s, status, result, updated, state"
+"""Of a command that comes in a JSON text."""
+
+_BEFORE = f"""
+    SELECT json_group_array(json_array({JSON_COLUMNS}, coalesce(expires_ms <= :at, 0)))
+    FROM (SELECT command.* FROM json_each(:ids) CROSS JOIN command ON command.id = value)
+"""  # noqa: S608
+_ADVANCE = f"""
+    UPDATE command SET state = step.state, update_id = max(command.update_id, step.update_id),
+        expires_ms = CASE WHEN step.state = {CommandState.CANCELLED:d} THEN 0 ELSE expires_ms END
+    FROM (
+        SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS state,
+            json_extract(value, '$[2]') AS update_id FROM json_each(?)
+    ) AS step WHERE command.id = step.id
+"""  # noqa: S608
 
 
 class SqliteLog:
@@ -188,8 +207,8 @@ class SqliteLog:
 
     def amend(self, amend: Amend) -> Command | None:
         """Update a command. Returns it as it is afterwards, or None when the device has no such command."""
-        settings: list[str] = ["updated = 1"]
-        values: list[Any] = []
+        settings: list[str] = ["updated = 1", f"state = {_MOVED}"]
+        values: list[Any] = [amend.at_ms, amend.moves.late, amend.moves.in_time]
         if amend.update_id:
             settings.append("update_id = max(update_id, ?)")
             values.append(amend.update_id)
@@ -203,6 +222,21 @@ class SqliteLog:
         )
         found = self._connection.execute(statement, (*values, amend.command_id, amend.device_id)).fetchall()
         return to_command(found[0], amend.device_guid) if found else None
+
+    def advance(self, advance: Advance) -> list[Stepped | None]:
+        """Move the states of commands, however many, in two statements; nobody else writes in between."""
+        steps = {step.command_id: step for step in advance.steps}
+        values = {"at": advance.at_ms, "ids": orjson.dumps(list(steps)).decode()}
+        rows = orjson.loads(self._connection.execute(_BEFORE, values).fetchone()[0])
+        stepped = {row[0]: _stepped(advance, row, steps[row[0]]) for row in rows if row[1] == steps[row[0]].device_id}
+        moved = [
+            (one.command.id, one.command.state, steps[one.command.id].update_id)
+            for one in stepped.values()
+            if one.moved
+        ]
+        if moved:
+            self._connection.execute(_ADVANCE, (orjson.dumps(moved).decode(),))
+        return [stepped.get(step.command_id) for step in advance.steps]
 
     def touch(self, activity: Sequence[tuple[int, int]]) -> None:
         """Move the last activity of devices forward, in one statement."""
@@ -218,6 +252,14 @@ class SqliteLog:
         statement = f"SELECT {columns} FROM {TABLES[kind]} WHERE id = ?"  # noqa: S608
         row = self._connection.execute(statement, (message_id,)).fetchone()
         return None if row is None else to_message(kind, row, guid)
+
+
+def _stepped(advance: Advance, row: Sequence[Any], step: Step) -> Stepped:
+    """What becomes of a command, by a row of ``JSON_COLUMNS`` and whether it is late."""
+    *columns, before, late = row
+    columns[5], columns[8] = columns[5].encode(), columns[8].encode()
+    after = advance.moves.after(STATES[before], late=bool(late))
+    return Stepped(to_command((*columns, after), step.device_guid), after != before)
 
 
 _SETTING = {
@@ -239,12 +281,16 @@ def _command_row(command: Any) -> tuple[Any, ...]:
         *_notification_row(command),
         command.user_id,
         command.lifetime_s,
-        command.expires_ms(),
+        command.pending_until_ms(),
         command.status,
         command.result.decode(),
         command.updated,
+        int(command.state),
     )
 
+
+STATES = tuple(CommandState)
+"""By their numbers: several times as quick as asking the enumeration."""
 
 _ROW: dict[Kind, Callable[[Any], tuple[Any, ...]]] = {
     Kind.NOTIFICATION: _notification_row,
@@ -263,7 +309,7 @@ def to_notification(row: Sequence[Any], guid: str) -> Notification:
 
 
 def to_command(row: Sequence[Any], guid: str) -> Command:
-    number, device_id, name, timestamp_ms, user_id, parameters, lifetime_s, status, result, updated = row
+    number, device_id, name, timestamp_ms, user_id, parameters, lifetime_s, status, result, updated, state = row
     return Command(
         id=number,
         device_id=device_id,
@@ -276,4 +322,5 @@ def to_command(row: Sequence[Any], guid: str) -> Command:
         status=status,
         result=result,
         updated=bool(updated),
+        state=STATES[state],
     )

@@ -16,6 +16,7 @@ from hub.store import REPLAY_PAGE, Logged, LoggedUpdate, LogQuery, Page, Reach, 
 from hub.store.sqlite_connect import snapshot
 from hub.store.sqlite_log import (
     COMMAND_SELECT,
+    JSON_COLUMNS,
     NOTIFICATION_SELECT,
     PLACED_TO,
     PLACES,
@@ -185,10 +186,9 @@ _BY_PLACE = f"""
 """  # noqa: S608
 
 
-_COMMAND_COLUMNS = "id, device_id, name, timestamp_ms, user_id, parameters, lifetime_s, status, result, updated"
 COLUMNS = {
     Kind.NOTIFICATION: "guid, network_id, id, device_id, name, timestamp_ms, parameters",
-    Kind.COMMAND: f"guid, network_id, {_COMMAND_COLUMNS}",
+    Kind.COMMAND: f"guid, network_id, {JSON_COLUMNS}",
 }
 """What a row of a page has, for :func:`to_logged`."""
 
@@ -284,7 +284,7 @@ def find_notification(connection: sqlite3.Connection, device_id: int, notificati
 
 
 _UPDATES = f"""
-    SELECT json_group_array(json_array(guid, update_id, {_COMMAND_COLUMNS}))
+    SELECT json_group_array(json_array(guid, update_id, {JSON_COLUMNS}))
     FROM (
         SELECT command.*, device.guid FROM command CROSS JOIN device ON device.id = command.device_id
         WHERE update_id > :after AND update_id > 0 {{}} ORDER BY update_id LIMIT :limit

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from hub.store import Amend, Append, Transact, Tx, Write
+from hub.store import Advance, Amend, Append, Transact, Tx, Write
 from hub.store.batches import plain_kind, plain_messages
 from hub.store.entities import Entities
 from hub.store.lane_files import WriteTurn
@@ -130,6 +130,8 @@ class SqliteWriter:
     def _one(self, write: Write) -> Any:
         if isinstance(write, Amend):
             return self._log.amend(write)
+        if isinstance(write, Advance):
+            return self._log.advance(write)
         if isinstance(write, Transact):
             return self._isolated(write.work)
         assert write.idempotency is not None, "plain appends go in runs"

@@ -13,7 +13,15 @@ from protocol.errors import INTERNAL, HubError
 from protocol.messages import Notification
 from protocol.names import Action
 
-PIPELINED = frozenset({Action.NOTIFICATION_INSERT, Action.COMMAND_INSERT, Action.COMMAND_UPDATE})
+PIPELINED = frozenset(
+    {
+        Action.NOTIFICATION_INSERT,
+        Action.COMMAND_INSERT,
+        Action.COMMAND_UPDATE,
+        Action.COMMAND_RECEIVE,
+        Action.COMMAND_CANCEL,
+    }
+)
 """Actions that may begin while others of them wait for their commit: the log keeps their order. Everything else waits
 until all before it is answered, so that it sees what they did, and its pushes come after its answer."""
 

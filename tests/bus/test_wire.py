@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hub.bus import TOPICS, Bundle, Placed, Presence, Section, Updated, topics_of, updates_of
 from hub.bus.wire import VERSION, Malformed, decode, encode, sender_mark, sender_of
 from protocol.messages import LANES, Command, Notification
-from protocol.names import Kind
+from protocol.names import CommandState, Kind
 from tests.bus.hearing import ANSWERS, ORDERS, OTHERS, WATTS, bundle, section
 
 ALL = range(TOPICS)
@@ -36,6 +36,7 @@ commands = st.builds(
     status=st.none() | texts,
     result=json,
     updated=st.booleans(),
+    state=st.sampled_from(CommandState),
 )
 groups = st.lists(counts, max_size=3).map(tuple)
 
@@ -54,6 +55,7 @@ presences = st.builds(
     st.dictionaries(counts, counts, max_size=3),
     st.dictionaries(counts, groups, max_size=3),
     st.booleans(),
+    st.dictionaries(counts, counts, max_size=3),
 )
 bundles = st.builds(
     Bundle,
@@ -67,6 +69,7 @@ bundles = st.builds(
     revision=st.none() | counts,
     presence=st.none() | presences,
     leaving=st.booleans(),
+    cancelled=st.lists(counts, max_size=3).map(tuple),
 )
 
 
@@ -105,7 +108,7 @@ def with_row(topic: int, *rows: object) -> bytes:
 
 
 NOTIFIED = (5, 1, "lamp", "watts", 1_000, b"null", 1, ())
-ORDERED = (*NOTIFIED, None, None, None, b"null", False)
+ORDERED = (*NOTIFIED, None, None, None, b"null", False, 1)
 ANSWERED = (*NOTIFIED[:6], 9, *ORDERED[8:])
 
 
@@ -189,10 +192,14 @@ def test_a_topic_has_messages_of_its_kind_only(topic, row):
         [1, None, WATTS, 0, [msgpack.packb([])]],
         [1, None, WATTS, 0, ["text"]],
         [1, None, WATTS, 0],
-        [1, [[TOPICS, 1], 0, None, None, False]],
-        [1, [None, 0, None, None, 1]],
-        [1, [None, 0, None, [True, [1], []], False]],
-        [1, [None, 0, None, [True, [], [1, 5]], False]],
+        [1, None, ORDERS, 0, [msgpack.packb([(*ORDERED[:-1], 6)])]],
+        [1, [[TOPICS, 1], 0, 0, 0, None, None, False, []]],
+        [1, [None, 0, 0, 0, None, None, 1, []]],
+        [1, [None, 0, 0, 0, None, None, False, None]],
+        [1, [None, 0, 0, 0, None, None, False, [-1]]],
+        [1, [None, 0, 0, 0, None, [True, [1], [], []], False, []]],
+        [1, [None, 0, 0, 0, None, [True, [], [1, 5], []], False, []]],
+        [1, [None, 0, 0, 0, None, [True, [], [], [1]], False, []]],
     ],
 )
 def test_values_out_of_range_are_refused(body):

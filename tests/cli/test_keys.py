@@ -126,3 +126,59 @@ def test_a_readable_key_can_be_shown_again(installation, monkeypatch):
 
     assert "no readable copy" in told
     assert installation.hub("key", "show", "2", "--secret", "--json").json["key"] == made["key"]
+
+
+def test_a_key_is_explained(installation):
+    """In words, or as the API has it; by the rules of the hub."""
+    installation.hub("network", "create", "home")
+    installation.hub("user", "create", "ann", "--no-password", "--network", "home")
+    words = ("--preset", "watch", "--subnet", "10.0.0.0/8", "--domain", "example.org")
+    installation.hub("key", "create", "--user", "ann", "--label", "x", *words)
+
+    def explain(*more, **options):
+        return installation.hub("key", "explain", "1", *more, **options)
+
+    at_home = ("--address", "10.1.1.1")
+    assert explain("CreateDeviceCommand", "--json").json == {
+        "allowed": False,
+        "because": [
+            {
+                "key": 1,
+                "permission": 0,
+                "condition": "actions",
+                "has": ["GetNetwork", "GetDevice", "GetDeviceState", "GetDeviceNotification", "GetDeviceCommand"],
+            }
+        ],
+    }
+    assert "subnets has 10.0.0.0/8, and the address is not known" in explain("GetDevice").out
+    assert (
+        "domains has example.org, and the origin is http://x"
+        in explain("GetDevice", "--origin", "http://x", *at_home).out
+    )
+    assert "there is no device lamp" in explain("GetDevice", "--device", "lamp", *at_home).out
+    assert explain("GetNetwork", "--network", "1", *at_home).out.splitlines() == [
+        "allowed",
+        "  the role is key",
+        "  permission 0 of key 1 lets it through",
+        "  user 2 is a member of network 1",
+    ]
+    assert "user 2 does not reach it" in explain("GetNetwork", "--network", "2", *at_home).out
+    assert "only keys of administrators do that, and the owner is a client" in explain("ManageUser").out
+    assert "a key does not do that; who does: device" in explain("device/get").out
+    assert "there is no action Fly" in explain("Fly", code=2).err
+    assert "nowhere is no address" in explain("GetDevice", "--address", "nowhere", code=2).err
+    assert "give one of them" in explain("GetDevice", "--device", "lamp", "--network", "1", code=2).err
+
+
+def test_a_key_that_lets_nobody_in_says_why(installation):
+    """It has expired, or its owner may not come in; whatever its permissions are."""
+    from protocol.names import UserStatus
+
+    installation.hub("user", "create", "ann", "--no-password")
+    installation.hub("key", "create", "--user", "ann", "--label", "x", "--preset", "full")
+    installation.transact(lambda tx: tx.update_key(1, expires_ms=1))
+    installation.transact(lambda tx: tx.update_user(2, status=UserStatus.DISABLED))
+
+    said = installation.hub("key", "explain", "1", "GetDevice").out
+
+    assert said.splitlines() == ["not allowed", "  key 1 has expired", "  user 2 is disabled"]

@@ -460,7 +460,7 @@ def test_our_client_understands_the_pushes(subprotocol):
 @both
 def test_our_client_hears_what_became_of_a_command(subprotocol):
     """Updates are pushed to whoever inserted the command."""
-    pair, fan_out, on = Pair(subprotocol), FanOut(), command("lamp", "on", status="Done")
+    pair, fan_out, on = Pair(subprotocol), FanOut(), command("lamp", "on", status="Done", updated=True)
     fan_out.listen(on.id, pair.connection)
 
     fan_out.update(on)

@@ -270,7 +270,7 @@ def test_subscribers_of_the_same_networks_share_their_bytes(codec):
 
 def test_an_update_goes_to_those_who_listen():
     """The connections that inserted a command hear what became of it, each in its codec, and nobody else does."""
-    fan_out, on = FanOut(), command("lamp", "on", status="Done")
+    fan_out, on = FanOut(), command("lamp", "on", status="Done", updated=True)
     listeners, other = [connection(JSON), connection(MSGPACK), connection(JSON)], connection()
     for listener in listeners:
         fan_out.listen(on.id, listener)
@@ -288,7 +288,7 @@ def test_an_update_goes_to_those_who_listen():
 
 def test_a_second_update_needs_no_second_visit():
     """Both leave with the same write."""
-    fan_out, here, on = FanOut(), connection(), command()
+    fan_out, here, on = FanOut(), connection(), command(updated=True)
     fan_out.listen(on.id, here)
 
     fan_out.update(on)
@@ -300,7 +300,7 @@ def test_a_second_update_needs_no_second_visit():
 
 def test_who_has_forgotten_a_command_hears_no_more_of_it():
     """Forgetting is per connection, and doing it twice is harmless."""
-    fan_out, here, there, on = FanOut(), connection(), connection(), command()
+    fan_out, here, there, on = FanOut(), connection(), connection(), command(updated=True)
     fan_out.listen(on.id, here)
     fan_out.listen(on.id, there)
 
@@ -314,7 +314,7 @@ def test_who_has_forgotten_a_command_hears_no_more_of_it():
 
 def test_the_last_to_forget_a_command_leaves_nothing():
     """An update that nobody waits for goes nowhere."""
-    fan_out, here, on = FanOut(), connection(), command()
+    fan_out, here, on = FanOut(), connection(), command(updated=True)
     fan_out.listen(on.id, here)
 
     fan_out.forget(on.id, here)
@@ -327,7 +327,7 @@ def test_the_last_to_forget_a_command_leaves_nothing():
 
 def test_a_reminder_goes_to_one_connection():
     """A connection that may have missed an update gets the command as it is, whether it listens or not."""
-    fan_out, here, on = FanOut(), connection(), command(status="Done")
+    fan_out, here, on = FanOut(), connection(), command(status="Done", updated=True)
     fan_out.listen(on.id, connection())
 
     fan_out.remind(here, on)

@@ -76,7 +76,7 @@ def test_no_room_takes_nothing():
     ours.defer([placed(notification())], limit=10_000)
 
     assert list(ours.take_deferred(0)) == []
-    here.outbox.offer_all(ours.take_deferred(1))
+    here.outbox.offer_all(frame for _, frame in ours.take_deferred(1))
 
     assert len(received(here)) == 1
     assert not ours.has_deferred
@@ -90,6 +90,6 @@ def test_a_command_that_expires_in_a_slow_readers_queue_is_not_sent():
     endless = command("lamp", timestamp_ms=1_000)
 
     ours.defer([placed(short), placed(endless)], 10_000)
-    here.outbox.offer_all(ours.take_deferred(10_000, now_ms=2_000))
+    here.outbox.offer_all(frame for _, frame in ours.take_deferred(10_000, now_ms=2_000))
 
     assert ids(here) == [endless.id]

@@ -22,6 +22,7 @@ from protocol.codecs import (
     TEXT,
     JsonCodec,
     MsgpackCodec,
+    command_members,
     inserted_members,
     load,
     message_members,
@@ -172,6 +173,16 @@ def test_a_head_may_say_what_was_dropped(codec, message, subscription_id, droppe
 def test_an_update_names_the_whole_command_and_no_subscription(codec, message):
     """``command/update`` goes to whoever inserted the command, subscribed or not."""
     assert plainly(codec, {"action": "command/update", "command": message_members(message)}) == codec.update(message)
+
+
+@codecs
+@given(message=commands)
+def test_an_update_shows_the_state_to_whoever_asked_for_more(codec, message):
+    """Behind all that DeviceHive's has."""
+    shown = {**message_members(message), "state": message.state.word}
+
+    assert command_members(message) == shown
+    assert plainly(codec, {"action": "command/update", "command": shown}) == codec.update(message, with_state=True)
 
 
 @codecs

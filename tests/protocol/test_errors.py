@@ -26,6 +26,8 @@ WIRE = [
     (errors.COMMAND_REQUIRED, {}, 400, "Command is required"),
     (errors.COMMAND_ID_REQUIRED, {}, 400, "Command id is required"),
     (errors.COMMAND_NOT_FOUND, {"id": 7}, 404, "Command with id = 7 not found"),
+    (errors.NOT_CONNECTED, {}, 409, "Device is not connected"),
+    (errors.NOT_CANCELLABLE, {"id": 7, "state": "done"}, 409, "Command with id = 7 is done already"),
     (errors.NOTIFICATION_REQUIRED, {}, 400, "Notification is required"),
     (
         errors.DEVICE_WITHOUT_NETWORK,
@@ -212,6 +214,7 @@ def test_reasons_are_those_that_clients_were_told():
         "overload",
         "unavailable",
         "internal",
+        "not-connected",
     } == reasons
     assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", reason) for reason in reasons)
 

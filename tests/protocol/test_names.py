@@ -4,7 +4,7 @@ from protocol.names import ADMIN_ACTIONS, CLIENT_ACTIONS, SUBSCRIBE_ACTION, Acti
 from protocol.requests import REQUESTS
 
 
-def test_there_are_eleven_actions():
+def test_there_are_eleven_actions_of_devicehives_and_five_of_ours():
     """What later versions of DeviceHive added is unknown here."""
     assert {
         "authenticate",
@@ -18,6 +18,11 @@ def test_there_are_eleven_actions():
         "notification/insert",
         "notification/subscribe",
         "notification/unsubscribe",
+        "command/get",
+        "command/watch",
+        "command/receive",
+        "command/cancel",
+        "access/explain",
     } == set(Action)
 
 

@@ -168,6 +168,31 @@ MEMBERS = [
         **{f"command.{name}": (ATTRIBUTES[name], kind) for name, kind in COMMAND_MEMBERS.items()},
     ),
     *members(
+        Action.COMMAND_INSERT,
+        queue=(
+            "may_wait",
+            Type("queue", [(True, True), (False, False), ("false", False), (None, True)], BOOLEAN.refused),
+        ),
+    ),
+    *members(
+        Action.COMMAND_GET,
+        Action.COMMAND_WATCH,
+        Action.COMMAND_RECEIVE,
+        Action.COMMAND_CANCEL,
+        deviceGuid=("device_guid", TEXT),
+        commandId=("command_id", INT64),
+    ),
+    *members(
+        Action.ACCESS_EXPLAIN,
+        actionName=("action", TEXT),
+        deviceGuid=("device_guid", TEXT),
+        networkId=("network_id", INT64),
+        accessKeyId=("key_id", INT64),
+        userId=("user_id", INT64),
+        address=("address", TEXT),
+        origin=("origin", TEXT),
+    ),
+    *members(
         Action.COMMAND_UPDATE,
         deviceGuid=("device_guid", TEXT),
         commandId=("command_id", INT64),

@@ -21,6 +21,16 @@ def test_the_schema_is_of_the_same_table():
     }
 
 
+def test_extended_mode_shows_more():
+    """What it adds is in the schema, and need not be there."""
+    view = View("Network", NETWORK.members, more={"key": (STRING, lambda one: one.key)})
+
+    assert view(network(5, key="secret")) == {"id": 5, "name": "net-5"}
+    assert view.extended(network(5, key="secret")) == {"id": 5, "name": "net-5", "key": "secret"}
+    assert list(view.schema["properties"]) == ["id", "name", "key"]
+    assert view.schema["required"] == ["id", "name"]
+
+
 def test_a_view_of_it_shows_less_or_more():
     """The one that it was made of stays as it is."""
     other = NETWORK.but("Secret", "id", key=(STRING, lambda one: one.key))

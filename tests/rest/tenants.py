@@ -95,6 +95,7 @@ ROWS_OF: dict[str, Callable[[Any], list[str]]] = {
     "getInfo": lambda body: [],
     "getAuthConfig": lambda body: [],
     "getClusterConfig": lambda body: [],
+    "access/explain": lambda body: ["allowed"] * body["allowed"],
 }
 """What an answer shows, as names."""
 
@@ -102,6 +103,7 @@ ROWS_OF: dict[str, Callable[[Any], list[str]]] = {
 def reads(who: Who, messages: Messages) -> Iterator[Read]:
     """Everything that there is to ask, of both tenants and of nobody."""
     yield from _public()
+    yield from _explanations(who)
     yield from _devices(who)
     yield from _networks(who)
     yield from _users(who)
@@ -120,6 +122,14 @@ def _public() -> Iterator[Read]:
     yield Read("getAuthConfig", "/info/config/auth")
     yield Read("getClusterConfig", "/info/config/cluster")
     yield Read("getConfiguration", "/configuration/x")
+
+
+def _explanations(who: Who) -> Iterator[Read]:
+    """Everybody hears about the own rights, and nothing about what is not seen."""
+    for guid in GUIDS:
+        allowed = who.reaches(guid, "GetDevice")
+        path = f"/access/explain?actionName=GetDevice&deviceGuid={guid}"
+        yield Read("access/explain", path, rows=("allowed",) * allowed)
 
 
 def _devices(who: Who) -> Iterator[Read]:

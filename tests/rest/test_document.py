@@ -45,6 +45,10 @@ ONLY_SOCKETS = {
     Action.COMMAND_UNSUBSCRIBE,
     Action.NOTIFICATION_SUBSCRIBE,
     Action.NOTIFICATION_UNSUBSCRIBE,
+    Action.COMMAND_GET,
+    Action.COMMAND_WATCH,
+    Action.COMMAND_RECEIVE,
+    Action.COMMAND_CANCEL,
 }
 """Actions that REST has operations of its own for, or that make no sense without a connection."""
 

@@ -335,3 +335,55 @@ async def test_special_notifications_act_here_too(site):
     device = await site.hub.gateway.devices.device("lamp")
     assert device.status == "Busy"
     assert await until(lambda: site.hub.store.consult(lambda tx: tx.equipment_state(device.id, "e1")))
+
+
+# --- extended mode ----------------------------------------------------------------------------------------------------
+
+EXTENDED = (("Hub-Version", "1"),)
+
+
+async def test_states_are_shown_to_whoever_asks_for_extended_mode(site):
+    """In the answer to an insert, in reads and in lists; without the header nowhere."""
+    alice, lamp = site.by_login("alice"), site.by_device("lamp")
+    made = await alice.ask("POST", "/device/lamp/command", {"command": "on"}, headers=EXTENDED)
+    path = f"/device/lamp/command/{made.json()['id']}"
+    plain = await alice.get(path)
+    before = await alice.ask("GET", path, headers=EXTENDED)
+    await lamp.put(path, {"status": "ok"})
+
+    listed = await alice.ask("GET", "/device/lamp/command", headers=EXTENDED)
+    waited = await alice.ask("GET", f"{path}/poll?waitTimeout=0", headers=EXTENDED)
+    everything = await alice.get("/device/lamp/command")
+
+    assert (made.json()["state"], before.json()["state"]) == ("queued", "queued")
+    assert [one["state"] for one in listed.json()] == ["done"]
+    assert waited.json()["state"] == "done"
+    assert "state" not in plain.json()
+    assert "state" not in everything.json()[0]
+
+
+async def test_an_expired_command_is_shown_as_that(site):
+    """Also where nobody was there when its time was over."""
+    from tests.gateway.inside import take_clock
+
+    clock, alice = take_clock(site.hub.gateway), site.by_login("alice")
+    made = await alice.post("/device/lamp/command", {"command": "on", "lifetime": 5})
+    clock.forward(6)
+
+    listed = await alice.ask("GET", "/device/lamp/command", headers=EXTENDED)
+    single = await alice.ask("GET", f"/device/lamp/command/{made.json()['id']}", headers=EXTENDED)
+
+    assert ([one["state"] for one in listed.json()], single.json()["state"]) == (["expired"], "expired")
+
+
+async def test_a_command_that_must_not_wait_or_end_at_once_is_refused(site):
+    """``queue: false`` works for everybody; a lifetime of nothing is refused in extended mode only."""
+    alice, body = site.by_login("alice"), {"command": "on", "lifetime": 0}
+
+    not_connected = await alice.post("/device/lamp/command", {**body, "queue": False})
+    ordinary = await alice.post("/device/lamp/command", body)
+    extended = await alice.ask("POST", "/device/lamp/command", body, headers=EXTENDED)
+
+    assert (not_connected.status, not_connected.json()["message"]) == (409, "Device is not connected")
+    assert ordinary.status == 201
+    assert (extended.status, extended.json()["detail"]) == (400, {"parameter": "lifetime"})

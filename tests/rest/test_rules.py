@@ -69,6 +69,7 @@ GET     /device/{}/notification/{}           getNotification          ADMIN CLIE
 GET     /device/{}/notification/poll         pollNotifications        ADMIN CLIENT GetDeviceNotification
 GET     /device/notification/poll            pollNotificationsOfMany  ADMIN CLIENT GetDeviceNotification
 POST    /device/{}/notification              notification/insert      ADMIN CLIENT DEVICE CreateDeviceNotification
+GET     /access/explain                      access/explain           ALL
 """
 """Method, path, operation; then the roles, and what a key must be allowed; without that, no key may."""
 

@@ -43,8 +43,10 @@ class Stage:
     async def _peer(self, conn: str) -> Peer:
         name, _, rest = conn.partition("@")
         if name not in self._peers:
-            endpoint, _, origin = rest.partition(";origin=")
-            self._peers[name] = await self._world.connect(f"/websocket/{endpoint}", origin=origin or None)
+            endpoint, *options = rest.split(";")
+            given = dict(option.split("=", 1) for option in options)
+            mode = {"subprotocols": [given["sub"]]} if "sub" in given else {}
+            self._peers[name] = await self._world.connect(f"/websocket/{endpoint}", origin=given.get("origin"), **mode)
         return self._peers[name]
 
     async def _send(self, peer: Peer, step: dict[str, Any]) -> None:

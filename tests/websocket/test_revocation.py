@@ -305,3 +305,64 @@ async def test_rights_change_a_hundred_times_during_traffic(world):
         assert await peer.pushes() == []
         telling.cancel()
     assert peer.is_open
+
+
+# --- extended mode is told --------------------------------------------------------------------------------------------
+
+JSON_MODE = {"subprotocols": ["hub.1.json"]}
+
+
+@pytest.mark.parametrize(("who", "change"), NARROWED.values(), ids=NARROWED.keys())
+async def test_a_subscription_that_has_lost_its_last_device_is_closed(world, who, change):
+    """In extended mode only: the others fall silent, and hear the device again when access returns."""
+    kind, _, name = who.partition(" ")
+    peer = await (world.key(name, **JSON_MODE) if name else world.user(kind, **JSON_MODE))
+    everything = await peer.succeed("command/subscribe")
+    subscribed = await peer.succeed("command/subscribe", deviceGuids=["own"])
+
+    await world.change(change)
+
+    assert await peer.push() == {
+        "action": "subscription/closed",
+        "subscriptionId": subscribed["subscriptionId"],
+        "reason": "not-permitted",
+        "detail": {"deviceGuid": "own"},
+    }
+    assert await peer.pushes() == []
+    [connection] = [one for one in world.hub.gateway.connections if one.extended]
+    assert list(connection.subscriptions) == [everything["subscriptionId"]]
+
+
+async def test_a_subscription_that_keeps_one_of_its_devices_stays(world):
+    """It is closed with the last one; all of them are named then, for none says which."""
+    alice = await world.user("alice", **JSON_MODE)
+    subscribed = await alice.succeed("notification/subscribe", deviceGuids=["own", "own-2"])
+    await world.change(lambda tx: tx.update_device(device_id(tx, "own"), network_id=2))
+    named = world.hub.gateway.rights.named
+
+    async def looked() -> bool:
+        device = world.hub.gateway.devices.cached("own")
+        return device is not None and device.network_id == 2 and not named._pending
+
+    await until(looked)
+    before = await alice.pushes()
+    await world.change(lambda tx: tx.delete_device("own-2"))
+
+    told = await alice.push()
+    assert before == []
+    assert (told["subscriptionId"], told["detail"]) == (
+        subscribed["subscriptionId"],
+        {"deviceGuids": ["own", "own-2"]},
+    )
+    assert len(named) == 0
+
+
+async def test_a_gateway_is_told_which_device_it_lost(world):
+    """A subscription made as another device ends when that one is blocked."""
+    gateway = await world.device("own", "own-key", **JSON_MODE)
+    lost = await gateway.succeed("command/subscribe", deviceId="own-2", deviceKey="own-2-key")
+
+    await world.change(lambda tx: tx.update_device(device_id(tx, "own-2"), is_blocked=True))
+
+    told = await gateway.push()
+    assert (told["subscriptionId"], told["detail"]) == (lost["subscriptionId"], {"deviceGuid": "own-2"})

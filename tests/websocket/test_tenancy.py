@@ -9,7 +9,7 @@ import pytest
 from tests.waiting import until
 from tests.websocket.conftest import World
 from tests.websocket.peer import Frame, Peer
-from tests.websocket.tenants import EVERYBODY, NETWORKS, Who, world_of
+from tests.websocket.tenants import CALLERS, EVERYBODY, KEY_ACTIONS, NETWORKS, Who, world_of
 
 TARGETS: dict[str, dict[str, Any]] = {
     "own": {"deviceGuids": ["own"]},
@@ -70,15 +70,15 @@ class Wish:
 WISHES = [Wish(action, target, replay) for action in SUBSCRIBE for target in TARGETS for replay in REPLAYS]
 
 
-async def come_in(world: World, who: Who) -> Peer:
+async def come_in(world: World, who: Who, **options: Any) -> Peer:
     """A connection of whoever it is; those who cannot authenticate stay anonymous."""
     if who.kind == "device":
-        return await world.device(who.guid, f"{who.guid}-key")
+        return await world.device(who.guid, f"{who.guid}-key", **options)
     if who.kind in ("admin", "client"):
-        return await world.user(who.login)
+        return await world.user(who.login, **options)
     if who.kind == "key" and not who.expired:
-        return await world.key(who.name, origin=who.origin)
-    peer = await world.connect()
+        return await world.key(who.name, origin=who.origin, **options)
+    peer = await world.connect(**options)
     if who.expired:
         refused = await peer.ask("authenticate", accessKey=world.secrets[who.name])
         assert refused["code"] == 401
@@ -244,3 +244,81 @@ async def test_nobody_ends_the_subscription_of_somebody_else(start_hub):
     await publish(publisher, "now")
 
     assert len(await publisher.pushes()) == 3 + 4
+
+
+# --- why not ----------------------------------------------------------------------------------------------------------
+
+Link = dict[str, Any]
+
+
+def failing(who: Who, entry: dict[str, Any], key_action: str, guid: str) -> str | None:
+    """The first condition of a key's permission that keeps it from a device, as the specification has them; of a device
+    that it sees for nothing only the guid counts."""
+    at = Who("", "key", who.login, permissions=[entry], origin=who.origin)
+    for condition, narrower in (
+        ("owner", {"actions": [key_action]}),
+        ("actions", {"actions": entry.get("actions")}),
+        ("subnets", {"subnets": entry.get("subnets")}),
+        ("domains", {"domains": entry.get("domains")}),
+    ):
+        if not at._applies(narrower, key_action):
+            return condition
+    network = NETWORKS.get(guid) if any(who.reaches(guid, action) for action in KEY_ACTIONS.values()) else None
+    if entry.get("networkIds") == [] or (entry.get("deviceGuids") != [] and _lacks(entry, "networkIds", network)):
+        return "networkIds"
+    if _lacks(entry, "deviceGuids", guid):
+        return "deviceGuids"
+    return None if who.login == "admin" and guid in NETWORKS else "visible"
+
+
+def _lacks(entry: dict[str, Any], member: str, value: object) -> bool:
+    return entry.get(member) is not None and value not in entry[member]
+
+
+def reasons(who: Who, action: str, guid: str) -> list[str | None]:
+    """The conditions that a refusal has to name, one for each permission of a key."""
+    if who.kind not in CALLERS[action]:
+        return ["role"]
+    if who.kind != "key":
+        sees_all = who.kind == "admin" and guid not in NETWORKS
+        return ["exists" if sees_all else "visible"]
+    return [failing(who, entry, KEY_ACTIONS[action], guid) for entry in who.permissions] or ["permissions"]
+
+
+@pytest.mark.parametrize("mode", [{}, {"subprotocols": ["hub.1.json"]}], ids=["ordinary", "extended"])
+async def test_every_refusal_is_explained_and_every_permission_too(start_hub, mode):
+    """Everybody × action × device: what is refused has its reason, what is let through its way; they never disagree."""
+    world = await start_hub(world_of(*EVERYBODY), anonymous_requests=0)
+    actions = [action for action in KEY_ACTIONS if action in CALLERS]
+
+    for who in EVERYBODY:
+        if who.expired:
+            continue
+        peer = await come_in(world, who, **mode)
+        for action in actions:
+            for guid in (*NETWORKS, "nobody"):
+                told = await peer.succeed("access/explain", actionName=action, deviceGuid=guid)
+                by_right = await peer.succeed("access/explain", actionName=KEY_ACTIONS[action], deviceGuid=guid)
+                allowed = who.may_call(action) and who.sees(action, guid)
+                assert told["allowed"] == allowed, (who, action, guid, told)
+                conditions = [link["condition"] for link in told["because"] if "condition" in link]
+                if allowed:
+                    assert told["because"], (who, action, guid)
+                    assert not conditions, (who, action, guid, told)
+                    assert by_right == {**told, "requestId": by_right["requestId"]}
+                elif conditions != ["exists"]:
+                    assert conditions == reasons(who, action, guid), (who, action, guid, told)
+
+
+async def test_an_administrator_hears_why_a_key_does_not_get_in_at_all(start_hub):
+    """Its holder is nobody, and can only be told that."""
+    world = await start_hub(world_of(*EVERYBODY))
+    boss = await world.user("admin")
+    labels = {who.name: who for who in EVERYBODY if who.kind == "key"}
+    keys = await world.hub.store.transact(lambda tx: tx.keys(None))
+
+    for key in keys:
+        if key.label in labels:
+            told = await boss.succeed("access/explain", actionName="GetDevice", accessKeyId=key.id, deviceGuid="own")
+            expired = [{"key": key.id, "condition": "expired"}]
+            assert (told["because"] == expired) == labels[key.label].expired
