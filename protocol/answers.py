@@ -7,10 +7,11 @@ write by hand has the members of the views that stand here.
 from dataclasses import dataclass
 from typing import Any
 
+from protocol.access_forms import EXPLANATION
 from protocol.device_views import DEVICE_FOR_DEVICE
 from protocol.errors import CATALOGUE, HubError
-from protocol.message_views import COMMAND, CREATED_COMMAND, CREATED_NOTIFICATION, NOTIFICATION
-from protocol.names import CLOSING, Action, CloseCode
+from protocol.message_views import COMMAND, CREATED_COMMAND, CREATED_NOTIFICATION, NOTIFICATION, STATE
+from protocol.names import CLOSED, CLOSING, Action, CloseCode
 from protocol.values import UNSET, Unset
 from protocol.views import BOOL, INT64, JSON_VALUE, STRING, TIME, View, reference
 
@@ -102,15 +103,34 @@ def _holding(name: str, member: str, view: View[Any]) -> View[Any]:
 
 _INFO = _holding("InfoAnswer", "info", SERVER_INFO)
 _DEVICE = _holding("DeviceAnswer", "device", DEVICE_FOR_DEVICE)
-_COMMAND_CREATED = _holding("CommandAnswer", "command", CREATED_COMMAND)
+_MOVED: View[dict[str, Any]] = View(
+    "CommandMoved", {"id": (INT64, lambda moved: moved["id"]), "state": (STATE, lambda moved: moved["state"])}
+)
+_COMMAND_WITH_STATE = _holding("CommandAnswer", "command", COMMAND.in_mode(extended=True))
 _NOTIFICATION_CREATED = _holding("NotificationAnswer", "notification", CREATED_NOTIFICATION)
+
+
+def _by_mode(summary: str, name: str, member: str, view: View[Any]) -> Said:
+    """One member, of which extended mode shows more."""
+    ordinary = _holding(name, member, view.in_mode(extended=False))
+    return Said(summary, ordinary, _holding(f"{name}Extended", member, view.in_mode(extended=True)))
+
 
 ANSWERS: dict[Action, Said] = {
     Action.SERVER_INFO: _same("Version, time and the address of the REST API", _INFO),
     Action.AUTHENTICATE: _same("Say who the connection is"),
     Action.DEVICE_GET: _same("The calling device", _DEVICE),
     Action.DEVICE_SAVE: _same("Register a device, or update it"),
-    Action.COMMAND_INSERT: _same("Publish a command for a device; its updates come back here", _COMMAND_CREATED),
+    Action.COMMAND_INSERT: _by_mode(
+        "Publish a command for a device; its updates come back here", "CommandInserted", "command", CREATED_COMMAND
+    ),
+    Action.COMMAND_GET: _same("A command of a device, with its state", _COMMAND_WITH_STATE),
+    Action.COMMAND_WATCH: _same("A command, and what becomes of it from now on", _COMMAND_WITH_STATE),
+    Action.COMMAND_RECEIVE: _same("Say that the device has a command", _holding("MovedAnswer", "command", _MOVED)),
+    Action.COMMAND_CANCEL: _same(
+        "Take a command back that was not received", _holding("MovedAnswer", "command", _MOVED)
+    ),
+    Action.ACCESS_EXPLAIN: _same("Why something is allowed, or not", EXPLANATION),
     Action.COMMAND_UPDATE: _same("Say what came of a command"),
     Action.COMMAND_SUBSCRIBE: Said("Get commands from now on, or from a point on", SUBSCRIBED, SUBSCRIBED_EXTENDED),
     Action.COMMAND_UNSUBSCRIBE: _same("Get no more commands"),
@@ -139,7 +159,7 @@ def _push(name: str, member: str, view: View[Any]) -> View[Any]:
     )
 
 
-CLOSED: View[dict[str, Any]] = View(
+_CLOSING: View[dict[str, Any]] = View(
     "Closing",
     {
         "code": ({"type": "integer", "enum": [int(code) for code in CloseCode]}, lambda last: last["code"]),
@@ -151,15 +171,27 @@ CLOSED: View[dict[str, Any]] = View(
     optional=frozenset({"detail", "retryAfter", "reconnectAfter"}),
 )
 
+_SUBSCRIPTION_CLOSED: View[dict[str, Any]] = View(
+    "SubscriptionClosed",
+    {
+        "subscriptionId": ({"type": "string", "format": "uuid"}, lambda told: told["subscriptionId"]),
+        "reason": (STRING, lambda told: told["reason"]),
+        "detail": ({"type": "object"}, lambda told: told["detail"]),
+    },
+)
+
 PUSHES: dict[str, Said] = {
-    Action.COMMAND_INSERT.value: _same("A command, on a subscription", _push("CommandPush", "command", COMMAND)),
-    Action.COMMAND_UPDATE.value: _same(
-        "What came of a command that this connection inserted", _holding("CommandUpdatePush", "command", COMMAND)
+    Action.COMMAND_INSERT.value: _same(
+        "A command, on a subscription", _push("CommandPush", "command", COMMAND.in_mode(extended=False))
+    ),
+    Action.COMMAND_UPDATE.value: _by_mode(
+        "What came of a command that this connection inserted or watches", "CommandUpdatePush", "command", COMMAND
     ),
     Action.NOTIFICATION_INSERT.value: _same(
         "A notification, on a subscription", _push("NotificationPush", "notification", NOTIFICATION)
     ),
-    CLOSING: Said("The last frame of a connection: why it ends", None, CLOSED),
+    CLOSING: Said("The last frame of a connection: why it ends", None, _CLOSING),
+    CLOSED: Said("A change of rights has ended a subscription", None, _SUBSCRIPTION_CLOSED),
 }
 """What comes without being asked for, by its ``action``."""
 

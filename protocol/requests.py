@@ -180,6 +180,7 @@ class InsertCommand:
                     required=("command",),
                 )
             ),
+            "queue": BOOLEAN,
             "idempotencyKey": IDEMPOTENCY_KEY,
         },
         required=("deviceGuid", "command"),
@@ -263,15 +264,18 @@ def to_may_wait(value: Any, name: str) -> bool:
 class NameCommand:
     """``command/get``, ``command/watch``, ``command/receive`` and ``command/cancel``."""
 
+    takes: ClassVar[Takes] = Takes(
+        {"deviceGuid": TEXT, "commandId": INTEGER},
+        required=("commandId",),
+        example={"deviceGuid": "lamp", "commandId": 1},
+    )
+
     device_guid: str | None
     command_id: int | None
 
     @classmethod
     def read(cls, members: Members) -> Self:
-        return cls(
-            to_text(members.get("deviceGuid"), "deviceGuid"),
-            to_integer(members.get("commandId"), "commandId"),
-        )
+        return cls(*cls.takes(members))
 
 
 @dataclass(slots=True)
@@ -285,6 +289,20 @@ class ExplainAccess:
         address, origin: where a connection of the key would come from; only with ``key_id``.
     """
 
+    takes: ClassVar[Takes] = Takes(
+        {
+            "actionName": TEXT,
+            "deviceGuid": TEXT,
+            "networkId": INTEGER,
+            "accessKeyId": INTEGER,
+            "userId": INTEGER,
+            "address": TEXT,
+            "origin": TEXT,
+        },
+        required=("actionName",),
+        example={"actionName": "CreateDeviceCommand", "deviceGuid": "lamp"},
+    )
+
     action: str | None
     device_guid: str | None = None
     network_id: int | None = None
@@ -295,16 +313,7 @@ class ExplainAccess:
 
     @classmethod
     def read(cls, members: Members) -> Self:
-        get = members.get
-        return cls(
-            to_text(get("actionName"), "actionName"),
-            to_text(get("deviceGuid"), "deviceGuid"),
-            to_integer(get("networkId"), "networkId"),
-            to_integer(get("accessKeyId"), "accessKeyId"),
-            to_integer(get("userId"), "userId"),
-            to_text(get("address"), "address"),
-            to_text(get("origin"), "origin"),
-        )
+        return cls(*cls.takes(members))
 
 
 def read_patch(command: Members) -> CommandPatch:

@@ -55,6 +55,13 @@ class View(Generic[T]):
         """The answer in extended mode."""
         return self(of) | {wire: find(of) for wire, (_, find) in self.more.items()}
 
+    def in_mode(self, *, extended: bool) -> "View[T]":
+        """What one mode shows, and nothing of the other."""
+        if not self.more:
+            return self
+        shown = self.members | self.more if extended else self.members
+        return View(f"{self.name}Extended" if extended else self.name, shown, optional=self.optional)
+
     def but(self, name: str, *without: str, **others: tuple[Schema, Callable[[T], Any]]) -> "View[T]":
         """A view that shows less, or more."""
         kept = {wire: member for wire, member in self.members.items() if wire not in without}
