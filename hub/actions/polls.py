@@ -69,7 +69,7 @@ class _Polling:
         self._poll = poll
         self._subscription = subscription
         self._newer_than_ms = ask.newer_than_ms
-        self._gathered = Gathered(subscription, newer_than_ms=ask.newer_than_ms)
+        self._gathered = Gathered(subscription, newer_than_ms=ask.newer_than_ms, cancelled=gateway.fan_out.cancelled)
 
     async def run(self, wait_s: int, caller: Caller) -> Sequence[Message]:
         poll = self._poll
@@ -96,7 +96,8 @@ class _Polling:
                 return found
             # Nothing of it may be seen any more. What comes behind it was left to the log.
             self._newer_than_ms = border_ms
-            self._gathered = Gathered(self._subscription, newer_than_ms=border_ms)
+            cancelled = self._gateway.fan_out.cancelled
+            self._gathered = Gathered(self._subscription, newer_than_ms=border_ms, cancelled=cancelled)
             await self._read()
         return ()
 

@@ -7,7 +7,7 @@ Whoever answers then sees to it that nothing else can come up to there (:meth:`h
 waiting for what is stamped already), takes what has come meanwhile, and answers with all of it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from hub.core.subscription import Published, Subscription
 from protocol.messages import Message
@@ -23,11 +23,20 @@ class Gathered:
     Args:
         subscription: registered, and holding.
         newer_than_ms: only timestamps after this one; None: any.
+        cancelled: ids of commands that are left out, also those that are cancelled later.
     """
 
-    __slots__ = ("_found", "_most", "_newer_than_ms", "_subscription")
+    __slots__ = ("_cancelled", "_found", "_most", "_newer_than_ms", "_subscription")
 
-    def __init__(self, subscription: Subscription, *, newer_than_ms: int | None, most: int = MOST) -> None:
+    def __init__(
+        self,
+        subscription: Subscription,
+        *,
+        newer_than_ms: int | None,
+        most: int = MOST,
+        cancelled: Container[int] = (),
+    ) -> None:
+        self._cancelled = cancelled
         self._subscription = subscription
         self._newer_than_ms = newer_than_ms
         self._most = most
@@ -73,7 +82,8 @@ class Gathered:
         return sorted((one for one in due if one.timestamp_ms <= border_ms), key=_time)
 
     def _is_due(self, one: Published, expiry_ms: int | None) -> bool:
-        return self._subscription.admits(one) and (expiry_ms is None or not one.message.expired(expiry_ms))
+        is_over = one.message.id in self._cancelled or (expiry_ms is not None and one.message.expired(expiry_ms))
+        return self._subscription.admits(one) and not is_over
 
 
 def _time(message: Message) -> tuple[int, int]:

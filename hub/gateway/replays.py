@@ -13,7 +13,7 @@ from hub.core.subscription import Published, Subscription
 from hub.store import Logged, LogQuery, Page, Reach, Store
 from protocol.errors import HubError
 from protocol.messages import Command, Message
-from protocol.names import CloseCode, Kind
+from protocol.names import CloseCode, CommandState, Kind
 
 if TYPE_CHECKING:
     from hub.core.connection import Connection
@@ -143,7 +143,9 @@ class Replays:
 
     def _pending(self, one: Published) -> bool:
         message = one.message
-        return not isinstance(message, Command) or not (message.updated or self._expired(message))
+        if not isinstance(message, Command):
+            return True
+        return not (message.updated or message.state is CommandState.CANCELLED or self._expired(message))
 
     async def _read_on(self, replay: Replay, subscription: Subscription, query: LogQuery, socket: Socket) -> None:
         query = replace(query, limit=min(FIRST_PAGE, self._page))

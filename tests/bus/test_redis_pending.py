@@ -156,3 +156,15 @@ def test_what_is_told_does_not_change_while_it_waits():
     users[2] = 1
 
     assert decode(waiting.take()[0].data, ALL).presence == Presence({1: 1})
+
+
+def test_what_is_cancelled_and_who_takes_commands_adds_up():
+    """No word of it is lost when several bundles are told at once; who takes none any more is left out of a whole."""
+    first = bundle(cancelled=(1, 2), presence=Presence(takers={7: 1, 8: 1}, whole=True))
+    second = bundle(cancelled=(3,), presence=Presence(takers={7: 0}))
+
+    (parcel,) = pending(first, second).take()
+
+    found = decode(parcel.data, ALL)
+    assert found.cancelled == (1, 2, 3)
+    assert found.presence == Presence(takers={8: 1}, whole=True)

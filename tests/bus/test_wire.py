@@ -69,7 +69,7 @@ bundles = st.builds(
     revision=st.none() | counts,
     presence=st.none() | presences,
     leaving=st.booleans(),
-    cancelled=st.lists(counts, max_size=3).map(tuple),
+    cancelled=st.lists(counts, max_size=2).map(tuple),
 )
 
 

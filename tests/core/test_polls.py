@@ -256,3 +256,19 @@ def test_expired_commands_are_in_no_answer():
     assert found.border(EARLIER_MS + 1_000) is None
     found.add([short])
     assert found.up_to(found.border(None), None) == [short.message]
+
+
+def test_what_is_cancelled_is_in_no_answer():
+    """Also where it was found before."""
+    ours = subscription(kind=Kind.COMMAND)
+    ours.hold()
+    cancelled: set[int] = set()
+    found = Gathered(ours, newer_than_ms=None, cancelled=cancelled)
+    off, on = command("lamp", timestamp_ms=EARLIER_MS), command("lamp", timestamp_ms=EARLIER_MS + 1)
+    found.add([placed(off), placed(on)])
+
+    before = found.border(None)
+    cancelled.add(off.id)
+
+    assert before == EARLIER_MS + 1
+    assert found.up_to(before, None) == [on]

@@ -64,3 +64,21 @@ async def test_an_answered_command_counts_and_stays_away(start_hub):
     await peer.succeed("command/subscribe", timestamp=timestamp)
 
     assert (await peer.push())["command"]["id"] == waiting
+
+
+@pytest.mark.parametrize("since", ["cancelled while it runs", "cancelled before it started"])
+async def test_a_cancelled_command_counts_and_stays_away(start_hub, since):
+    """Like one that was answered; also for a worker that has not heard of it itself, but reads of it."""
+    home = await start_hub(world(DEVICES), replay_page=1)
+    clock, admin = take_clock(home.hub.gateway), await home.key("admin")
+    clock.forward(1)
+    (cancelled, timestamp), (waiting, _) = await inserted(admin, DEVICES[:2], "command")
+    await admin.succeed("command/cancel", deviceGuid=DEVICES[0], commandId=cancelled)
+    if since == "cancelled before it started":
+        home.hub.gateway.fan_out.cancelled._ids.clear()
+
+    peer = await home.key("admin")
+    await peer.succeed("command/subscribe", timestamp=timestamp)
+
+    assert (await peer.push())["command"]["id"] == waiting
+    assert await peer.pushes() == []

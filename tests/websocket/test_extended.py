@@ -124,9 +124,10 @@ async def test_commands_and_their_updates_travel_as_msgpack(world):
     inserted = await dashboard.succeed("command/insert", deviceGuid="own", command={"command": "on"})
     command = (await device.push())["command"]
     await device.succeed("command/update", commandId=command["id"], command={"status": "ok", "result": [1]})
-    update = await dashboard.push()
+    sent, update = await dashboard.push(), await dashboard.push()
 
-    assert command["id"] == inserted["command"]["id"]
+    assert command["id"] == inserted["command"]["id"] == sent["command"]["id"]
+    assert (sent["command"]["state"], update["command"]["state"]) == ("sent", "done")
     assert (update["action"], update["command"]["status"], update["command"]["result"]) == ("command/update", "ok", [1])
 
 
