@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
 from protocol.messages import NULL, CommandPatch, Json
-from protocol.names import Action, Overflow
+from protocol.names import INT32_MAX, Action, Overflow
 from protocol.values import (
     ANYTHING,
     BOOLEAN,
@@ -30,7 +30,6 @@ from protocol.values import (
     a_list,
     an_object,
     of_members,
-    to_int32,
 )
 from protocol.values import UNSET as UNSET
 from protocol.values import Members as Members
@@ -207,7 +206,7 @@ class InsertCommand:
             command is not None,
             to_text(get("command"), "command.command"),
             to_json(get("parameters")),
-            to_int32(get("lifetime"), "lifetime"),
+            to_integer(get("lifetime"), "lifetime", most=INT32_MAX),
             to_text(get("status"), "status"),
             to_json(get("result")),
             to_idempotency_key(members),

@@ -121,7 +121,7 @@ def to_uuid(value: Any, name: str) -> str | None:
     return canonical
 
 
-def to_json(value: Any) -> Json:
+def to_json(value: Any, name: str = "") -> Json:
     """The encoded text of a free JSON value; the codec has already refused what JSON cannot carry exactly."""
     return NULL if value is None else orjson.dumps(value)
 
@@ -187,10 +187,6 @@ def _as_it_is(value: Any, name: str) -> Any:
     return value
 
 
-def _to_encoded(value: Any, name: str) -> Json:
-    return to_json(value)
-
-
 _FROM_TEXT = {"x-also": ["string"]}
 TEXT = Type(to_text, {"type": ["string", "null"], "x-also": ["number", "boolean"]})
 INTEGER = Type(to_integer, {"type": ["integer", "null"], "format": "int64", **_FROM_TEXT}, is_number=True)
@@ -198,7 +194,7 @@ INT32 = Type(to_int32, {"type": ["integer", "null"], "format": "int32", **_FROM_
 BOOLEAN = Type(to_boolean, {"type": ["boolean", "null"], **_FROM_TEXT})
 TIMESTAMP = Type(to_timestamp_ms, {"type": ["string", "integer", "null"], "examples": ["2015-07-24T09:57:04.120"]})
 ANYTHING = Type(_as_it_is, {})
-ENCODED = Type(_to_encoded, {})
+ENCODED = Type(to_json, {})
 """Any value, kept as its encoded text."""
 TEXTS = Type(
     to_texts, {"type": ["array", "null"], "items": {"type": ["string", "null"], "x-also": ["number", "boolean"]}}

@@ -110,12 +110,15 @@ class Session:
         wanted = pattern(seen.replace("8080", str(self._port)), {})
 
         async def shown() -> bool:
-            return wanted.search(program.out + program.err) is not None
+            ended = program.code is not None
+            found = wanted.search(program.out + program.err) is not None
+            assert found or not ended, f"{block}: {seen!r} is not what came: {program}"
+            return found
 
         try:
             await until(shown, within_s=START_S)
         except AssertionError as exc:
-            raise AssertionError(f"{block}: {seen!r} is not what comes: {program}") from exc
+            raise AssertionError(f"{block}: {seen!r} did not come: {program}") from exc
 
     async def _python(self, block: Block) -> None:
         self._programs += 1

@@ -213,7 +213,7 @@ async def test_a_change_may_be_refused(site):
 
 async def test_nothing_is_left_of_a_deleted_class(site, monkeypatch):
     """Its devices go, however many, and their connections end."""
-    monkeypatch.setattr(devices, "AT_ONCE", 3)
+    monkeypatch.setattr(devices, "DELETED_AT_ONCE", 3)
     other = await made(site.admin, "/device/class", {"name": "A", "version": "1"})
     await site.admin.put("/device/oven", {"deviceClass": {"name": "A", "version": "1"}})
     lamp = await site.device("lamp", "lamp-key")

@@ -232,7 +232,7 @@ async def test_a_key_manages_only_the_networks_that_it_lists(start_site):
 
 async def test_nothing_is_left_of_a_deleted_network(site, monkeypatch):
     """Its devices go, however many, their connections end, and its members do not see it any more."""
-    monkeypatch.setattr(devices, "AT_ONCE", 1)
+    monkeypatch.setattr(devices, "DELETED_AT_ONCE", 1)
     lamp, dashboard = await site.device("lamp", "lamp-key"), await site.user("alice")
     oven = await site.device("oven", "oven-key")
     await site.admin.get("/device/door")
@@ -258,7 +258,7 @@ async def test_the_writes_of_others_pass_while_a_large_network_goes(start_site, 
             tx.insert_device(guid=f"d{number}", key="k", name="n", class_id=1, network_id=1)
         return {}
 
-    monkeypatch.setattr(devices, "AT_ONCE", 1)
+    monkeypatch.setattr(devices, "DELETED_AT_ONCE", 1)
     site = await start_site(then=put)
     gateway = site.hub.gateway
 

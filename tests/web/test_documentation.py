@@ -103,6 +103,11 @@ async def test_the_console_tries_an_action(world, page, mode):
     assert ("position" in frames) == bool(mode)
     assert re.match(r"\d\d:\d\d:\d\d\.\d{3}→", frames)
     assert world.secrets["dashboard"] not in await page.value("document.documentElement.outerHTML")
+    await page.value(f"({choose.replace('notificationSubscribe', 'deviceGet')})(document.querySelector('#action'))")
+    await page.clicks("#send")
+    await page.shows("#frames .bad a", "What to do")
+    await page.clicks("#frames .bad a")
+    await page.becomes("!document.querySelector('#problems').hidden && location.hash === '#errors-401'")
     assert not await page.value("localStorage.length + sessionStorage.length + document.cookie.length")
     assert not page.complaints
 

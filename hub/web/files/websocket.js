@@ -122,6 +122,7 @@ function frame(way, text) {
     element("time", { textContent: time }),
     element("b", { textContent: { in: "←", out: "→", note: "!" }[way], ariaLabel: words[way] }),
     element("pre", { textContent: way === "note" ? text : compact(text) }));
+  if (failed) line.append(element("a", { href: `#errors-${JSON.parse(text).code}`, textContent: "What to do" }));
   const frames = $("frames");
   const atEnd = frames.scrollHeight - frames.scrollTop - frames.clientHeight < 30;
   frames.append(line);
