@@ -21,7 +21,7 @@ from protocol.forms import (
 )
 from protocol.requests import EQUIPMENT_LIST, SaveClass, SaveEquipment, Unset
 
-CLASS_OBJECT = an_object(SaveClass.read, SaveClass.takes)
+CLASS_OBJECT = an_object(SaveClass.read, SaveClass.takes.members)
 """The class that a registration names."""
 
 # --- classes ----------------------------------------------------------------------------------------------------------

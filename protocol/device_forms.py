@@ -103,7 +103,7 @@ class RegisterDevice(OneDevice):
     name: str | None | Unset = body(TEXT)
     status: str | None | Unset = body(TEXT)
     data: Any = body(ANYTHING)
-    network: SaveNetwork | None | Unset = body(an_object(SaveNetwork.read, SaveNetwork.takes))
+    network: SaveNetwork | None | Unset = body(an_object(SaveNetwork.read, SaveNetwork.takes.members))
     device_class: SaveClass | None | Unset = body(CLASS_OBJECT)
     blocked: bool | None | Unset = body(BOOLEAN)
     is_blocked: bool | None | Unset = body(BOOLEAN)

@@ -25,7 +25,6 @@ from protocol.values import TEXT as TEXT
 from protocol.values import TIMESTAMP as TIMESTAMP
 from protocol.values import UNSET, Members, Unset, to_integer, to_text, to_timestamp_ms
 from protocol.values import Schema as Schema
-from protocol.values import Takes as Takes
 from protocol.values import Type as Type
 from protocol.values import an_object as an_object
 from protocol.values import nullable as nullable

@@ -477,8 +477,8 @@ _DEVICE = Takes(
         "name": TEXT,
         "status": TEXT,
         "data": ANYTHING,
-        "network": an_object(SaveNetwork.read, SaveNetwork.takes),
-        "deviceClass": an_object(SaveClass.read, SaveClass.takes),
+        "network": an_object(SaveNetwork.read, SaveNetwork.takes.members),
+        "deviceClass": an_object(SaveClass.read, SaveClass.takes.members),
         "blocked": BOOLEAN,
         "isBlocked": BOOLEAN,
     }

@@ -263,19 +263,19 @@ NO_MEMBERS = Takes({})
 """What takes nothing."""
 
 
-def an_object(read: Callable[[Members], Any], takes: Takes) -> Type:
+def an_object(read: Callable[[Members], Any], members: Mapping[str, Type]) -> Type:
     """An object inside another one, or null.
 
     Args:
         read: makes what it stands for of its members.
-        takes: what they look like from outside.
+        members: what they look like from outside.
     """
 
     def convert(value: Any, name: str) -> Any:
         found = to_object(value, name)
         return None if found is None else read(found)
 
-    return Type(convert, nullable(takes.schema))
+    return Type(convert, nullable(Takes(members).schema))
 
 
 def a_list(read: Callable[[Members], Any], takes: Takes) -> Type:

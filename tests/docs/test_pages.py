@@ -36,7 +36,8 @@ def test_every_block_says_what_it_is(block):
     """Nothing is passed over because its kind is unknown; what does not run here says why."""
     if by_examples(block):
         lines = [line for line in block.text.splitlines() if line.strip()] if block.info == "sh" else []
-        assert all(BY_EXAMPLES.match(line) for line in lines)
+        unknown = [line for line in lines if not BY_EXAMPLES.match(line)]
+        assert not unknown, f"{block}: nobody types this; make it a console block, see tests/docs/pages.py"
         return
     assert block.kind in KINDS
     assert not block.elsewhere or (block.elsewhere in ELSEWHERE and block.kind == "console")

@@ -6,6 +6,9 @@ import socket
 import struct
 from contextlib import suppress
 
+MOST_PIECES = 1_000
+"""So many may be on their way in one direction."""
+
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -94,17 +97,29 @@ class FaultProxy:
             del self._wires[task]
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        loop, due = asyncio.get_running_loop(), 0.0
-        while data := await reader.read(1 << 16):
+        on_its_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(MOST_PIECES)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._take(reader, on_its_way))
+            group.create_task(self._give(on_its_way, writer))
+
+    async def _take(self, reader: asyncio.StreamReader, on_its_way: "asyncio.Queue[tuple[float, bytes]]") -> None:
+        data = b"not yet ended"
+        while data:
+            data = await reader.read(1 << 16)
             await self._open.wait()
-            if self.latency_s:
-                late_s = max(0.0, self.latency_s + random.uniform(-self.jitter_s, self.jitter_s))
-                due = max(due, loop.time() + late_s)
-                loop.call_at(due, writer.write, data)
-            else:
-                writer.write(data)
-                await writer.drain()
-        raise ConnectionResetError("one side has ended")
+            late_s = self.latency_s + random.uniform(-self.jitter_s, self.jitter_s)
+            await on_its_way.put((asyncio.get_running_loop().time() + late_s, data))
+
+    async def _give(self, on_its_way: "asyncio.Queue[tuple[float, bytes]]", writer: asyncio.StreamWriter) -> None:
+        """One piece after the other: none overtakes what came before it, however late that is."""
+        while True:
+            due_s, data = await on_its_way.get()
+            if (left_s := due_s - asyncio.get_running_loop().time()) > 0:
+                await asyncio.sleep(left_s)
+            if not data:
+                raise ConnectionResetError("one side has ended")
+            writer.write(data)
+            await writer.drain()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -90,3 +90,18 @@ async def test_a_long_cable_takes_its_time_each_way(proxy):
     assert await echoed(ends, b"0123456789") == b"0123456789"
     assert time.monotonic() - began_s >= 0.1
     writer.close()
+
+
+async def test_a_stretched_cable_keeps_the_order(proxy):
+    """However the time of each piece is drawn, and while it is being stretched and let go."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+    sent = b""
+    for number in range(300):
+        proxy.latency_s, proxy.jitter_s = [(0.0, 0.0), (0.02, 0.01), (0.002, 0.001)][number // 20 % 3]
+        sent += b"%04d" % number
+        writer.write(sent[-4:])
+        await asyncio.sleep(0.001)
+
+    async with asyncio.timeout(WAIT_S):
+        assert await reader.readexactly(len(sent)) == sent
+    writer.close()

@@ -21,7 +21,6 @@ from protocol.forms import (
     Form,
     ListForm,
     Place,
-    Takes,
     an_object,
     body,
     camel,
@@ -202,7 +201,7 @@ def test_small_integers_have_their_bounds():
 
 def test_an_object_inside_a_body_is_taken_apart():
     """Null is null; anything but an object is refused, by the member's name."""
-    type_ = an_object(lambda members: members["name"], Takes({"name": TEXT}))
+    type_ = an_object(lambda members: members["name"], {"name": TEXT})
 
     assert (type_.convert({"name": "a"}, "network"), type_.convert(None, "network")) == ("a", None)
     assert refused(lambda: type_.convert(5, "network")).detail == {"parameter": "network"}
