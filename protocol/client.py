@@ -45,14 +45,12 @@ from protocol.client_events import (
 )
 from protocol.codecs import JSON, RECEIVING_JSON, RECEIVING_MSGPACK, Codec
 from protocol.errors import HubError
-from protocol.names import CLOSING, Action, Kind, Subprotocol
+from protocol.names import CLOSED, CLOSING, Action, Kind, Subprotocol
 
 PENDING_LIMIT = 1_000
 """Requests without an answer, subscriptions, watched commands: at most this many of each."""
 EARLY_LIMIT = 1_000
 """How many pushes may come before the answer that names their subscription (the original server does this)."""
-
-_SUBSCRIPTION_CLOSED = "subscription/closed"
 
 
 class ClientLimit(Exception):
@@ -157,7 +155,7 @@ class Client:
             Action.COMMAND_INSERT: self._command,
             Action.COMMAND_UPDATE: lambda members: [CommandUpdated(CommandView.read(members.get("command")))],
             CLOSING: lambda members: [_read_closing(members)],
-            _SUBSCRIPTION_CLOSED: self._ended,
+            CLOSED: self._ended,
         }
 
     def __repr__(self) -> str:

@@ -157,7 +157,7 @@ def _check_lifetime(caller: Caller, lifetime_s: object) -> None:
 def takes_now(gateway: Gateway, device: Device, name: str) -> bool:
     """Whether a connection of the device takes commands of this name, here or at another worker, where only is known
     that it takes some."""
-    here = gateway.fan_out.takers_of(device.id)
+    here = gateway.fan_out.takers.of(device.id)
     return any(subscription.names is None or name in subscription.names for subscription in here) or (
         gateway.others.elsewhere.takes(device.id)
     )

@@ -138,6 +138,8 @@ class Commander(Sender):
         if found is None:
             super().message(payload, header)
             return
+        if self.speech.sent in payload:
+            return  # A device has it; its result is still to come.
         _, number, sent_us = map(int, found.groups())
         if number not in self.outstanding:
             self.meters.faults.repeated += 1

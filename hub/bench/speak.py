@@ -37,12 +37,14 @@ class Speech:
     Attributes:
         subprotocol: to be asked for in the handshake; None: as the first clients speak.
         success: what every answer to a request that succeeded contains.
+        sent: what an update contains that tells no more than that its command was sent.
     """
 
     def __init__(self, codec: WireCodec) -> None:
         self.binary = codec is WireCodec.MSGPACK
         self.subprotocol = Subprotocol.MSGPACK.value if self.binary else None
         self.success = b"\xa6status\xa7success" if self.binary else b'"status":"success"'
+        self.sent = b"\xa5state\xa4sent" if self.binary else b'"state":"sent"'
 
     def encode(self, members: Members) -> bytes:
         packed: bytes = msgpack.packb(members) if self.binary else orjson.dumps(members)

@@ -17,7 +17,7 @@ Subscriptions that one bucket cannot describe (several buckets, a condition, a r
 overflow policy) take a longer way round in :meth:`FanOut._deliver_special`; it costs them alone.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hub.core.access import Clause
@@ -25,13 +25,16 @@ from hub.core.audience import TOGETHER_FROM, Share
 from hub.core.index import Bucket, Index, Topic, drop_bucket, find_bucket
 from hub.core.recent import Recent
 from hub.core.subscription import Published, Subscription
+from hub.core.takers import Takers
 from protocol.codecs import CODECS
 from protocol.frames import header
-from protocol.messages import Command, Message
+from protocol.messages import Command
 from protocol.names import Kind, Overflow
 
 if TYPE_CHECKING:
     from hub.core.connection import Connection
+
+_COMMAND = Kind.COMMAND
 
 Segments = list[bytes]
 
@@ -65,8 +68,8 @@ class FanOut:
         self._simpler: list[Subscription] = []
         self.cancelled = Recent()
         """Ids of commands that go to nobody any more, whoever holds them."""
-        self._bound: list[tuple[Published, dict[Subscription, None]]] = []
-        self._taken: list[tuple[Connection, Command]] = []
+        self.takers = Takers()
+        """What devices have got."""
         self.newest = 0
         """The greatest id that was published here."""
         self._floor: int | None = None
@@ -105,14 +108,13 @@ class FanOut:
         for other in subscription.connection.subscriptions.values():
             if other.seat >= 0 and other is not subscription:
                 self._leave_audience(other)
-        if (device_id := subscription.takes_for) is not None:
-            self.takers.setdefault(device_id, {})[subscription] = None
+        self.takers.add(subscription)
         self._place(subscription)
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Stop routing to a subscription; also what this turn has collected for it is dropped. Idempotent."""
         self._remove(subscription)
-        self._drop_taker(subscription)
+        self.takers.remove(subscription)
         if len(subscription.connection.subscriptions) == 1:
             [last] = subscription.connection.subscriptions.values()
             if last.buckets and last is not subscription:
@@ -142,7 +144,7 @@ class FanOut:
         if kept:
             self._deliver(subscription, kept)
             if subscription.overflow is Overflow.DISCONNECT:
-                self._took(subscription, [one.message for one in kept])
+                self.takers.took(subscription, [one.message for one in kept])
         if subscription.skip is not None and self._floor is not None:
             self._skipping[subscription] = None
         self._remove(subscription)
@@ -153,7 +155,7 @@ class FanOut:
         due = [one for one in published if one.message.id not in self.cancelled]
         if due:
             self._offer(subscription, self._segments(due, subscription), len(due))
-            self._took(subscription, [one.message for one in due])
+            self.takers.took(subscription, [one.message for one in due])
 
     @property
     def has_deferred(self) -> bool:
@@ -179,7 +181,7 @@ class FanOut:
             taken = subscription.take_deferred(min(room, share), now_ms, cancelled=self.cancelled)
             for message, payload in taken:
                 self.deliveries += 1
-                self._took(subscription, [message])
+                self.takers.took(subscription, [message])
                 room -= len(payload)
                 yield payload
             if subscription.has_deferred:
@@ -194,9 +196,10 @@ class FanOut:
         message = published.message
         if message.id > self.newest:
             self.newest = message.id
-        index = self._indexes[message.kind]
-        if index.takers and (takers := index.takers.get(message.device_id)) is not None:
-            self._bound.append((published, takers))
+        kind = message.kind
+        if kind is _COMMAND:
+            self.takers.expect(published)
+        index = self._indexes[kind]
         if (topic := index.devices.get(message.device_guid)) is not None:
             self._collect(topic, published)
         if index.networks and (topic := index.networks.get(published.network_id)) is not None:
@@ -242,7 +245,7 @@ class FanOut:
         self.cancelled.add(command_id)
         for bucket in self._touched:
             bucket.turn = [one for one in bucket.turn if one.message.id != command_id]
-        self._bound = [(one, takers) for one, takers in self._bound if one.message.id != command_id]
+        self.takers.forget(command_id)
         if not all(bucket.turn for bucket in self._touched):
             self._touched = [bucket for bucket in self._touched if bucket.turn]
 
@@ -259,8 +262,7 @@ class FanOut:
         if self._updates:
             self._deliver_updates()
         if self._touched:
-            if self._bound:
-                self._reach_takers()
+            self.takers.settle()
             touched, self._touched = self._touched, []
             special: dict[Subscription, list[Bucket]] = {}
             for bucket in touched:
@@ -297,16 +299,6 @@ class FanOut:
         ready, self._ready = self._ready, []
         return ready
 
-    def take_taken(self) -> "list[tuple[Connection, Command]]":
-        """Commands that were given to their devices' own connections since this was asked last: what is in an outbox
-        and is not refused by its limit is written in this turn."""
-        taken, self._taken = self._taken, []
-        return taken
-
-    def takers_of(self, device_id: int) -> Collection[Subscription]:
-        """The subscriptions that were made as a device and take its commands."""
-        return self.takers.get(device_id, ())
-
     def is_clean(self) -> bool:
         """Whether nothing is left behind: no topic, no listener, nothing collected."""
         indexes = self._indexes.values()
@@ -315,40 +307,9 @@ class FanOut:
             or self._updates
             or self._listeners
             or self._deferred
-            or self.takers
-            or self._bound
+            or not self.takers.is_clean
             or any(index.everything or index.networks or index.groups or index.devices for index in indexes)
         )
-
-    # --- what devices have got
-
-    @property
-    def takers(self) -> dict[int, dict[Subscription, None]]:
-        """By the row of the device, the subscriptions that were made as it and take its commands."""
-        return self._indexes[Kind.COMMAND].takers
-
-    def _drop_taker(self, subscription: Subscription) -> None:
-        device_id = subscription.takes_for
-        if device_id is None or device_id not in self.takers:
-            return
-        self.takers[device_id].pop(subscription, None)
-        if not self.takers[device_id]:
-            del self.takers[device_id]
-
-    def _reach_takers(self) -> None:
-        """Note which of this turn's commands go straight to their devices; what is held or deferred is noted when it
-        goes."""
-        bound, self._bound = self._bound, []
-        for published, takers in bound:
-            for subscription in takers:
-                flows = subscription.held is None and subscription.overflow is Overflow.DISCONNECT
-                if flows and published.message.id not in (subscription.skip or ()) and subscription.admits(published):
-                    self._took(subscription, [published.message])
-
-    def _took(self, subscription: Subscription, messages: Iterable[Message]) -> None:
-        if subscription.takes_for is not None:
-            connection = subscription.connection
-            self._taken += [(connection, one) for one in messages if isinstance(one, Command)]
 
     # --- placing subscriptions
 

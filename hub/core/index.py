@@ -48,16 +48,13 @@ class Topic:
 class Index:
     """The topics of one kind. Devices, networks and groups are looked up apart: their keys are plain values."""
 
-    __slots__ = ("devices", "everything", "groups", "networks", "takers")
+    __slots__ = ("devices", "everything", "groups", "networks")
 
     def __init__(self) -> None:
         self.everything: dict[object, Topic] = {}
         self.networks: dict[object, Topic] = {}
         self.groups: dict[object, Topic] = {}
         self.devices: dict[object, Topic] = {}
-        self.takers: dict[int, dict[Subscription, None]] = {}
-        """Of commands, by the row of the device: the subscriptions that were made as it. What is written to one of them
-        was sent to the device."""
 
 
 def find_bucket(index: dict[object, Topic], key: object, name: str | None) -> Bucket:

@@ -326,8 +326,8 @@ class Gateway:
                 # One of the three places that must survive: a socket that fails ends alone.
                 log.exception("a socket failed")
                 socket.abort()
-        if taken := self.fan_out.take_taken():
-            self.states.sent(taken)
+        if self.fan_out.takers.taken:
+            self.states.sent(self.fan_out.takers.take_taken())
 
     # --- messages
 

@@ -141,14 +141,12 @@ class Admission:
         users, self._moved_users = self._moved_users, set()
         devices, self._moved_devices = self._moved_devices, set()
         takers, self.moved_takers = self.moved_takers, set()
-        crowds, fan_out = self.crowds, self._gateway.fan_out
+        crowds, here = self.crowds, self._gateway.fan_out.takers
         return Presence(
             {user_id: crowds.of_user(user_id) for user_id in (crowds.users if whole else users)},
             {device_id: crowds.of_device(device_id) for device_id in (crowds.devices if whole else devices)},
             whole=whole,
-            takers={
-                device_id: len(fan_out.takers_of(device_id)) for device_id in (fan_out.takers if whole else takers)
-            },
+            takers={one: len(here.of(one)) for one in (here.devices if whole else takers)},
         )
 
     def heard(self, elsewhere: Elsewhere, lane: int, presence: Presence) -> None:

@@ -160,9 +160,14 @@ class Others:
         for one in self._updates:
             topics.setdefault(updates_of(one.command.id % LANES), []).append(one)
         sections += [self._section(topic, items, items[-1].update_id) for topic, items in topics.items()]
-        presence = self._gateway.admission.presence(whole=False) if takers else None
-        told = {"revision": self._revision, "cancelled": self._cancelled, "presence": presence}
-        bundle = Bundle(self.run, self._lane, sections, **told)  # type: ignore[arg-type]
+        bundle = Bundle(
+            self.run,
+            self._lane,
+            sections,
+            revision=self._revision,
+            presence=self._gateway.admission.presence(whole=False) if takers else None,
+            cancelled=self._cancelled,
+        )
         self._bundle, self._updates, self._revision, self._cancelled = [], [], None, []
         self._gateway.bus.publish(bundle)
 

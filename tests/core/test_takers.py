@@ -16,7 +16,7 @@ def taker(fan_out, guid="lamp", **members):
 
 def taken(fan_out):
     fan_out.take_ready()
-    return fan_out.take_taken()
+    return fan_out.takers.take_taken()
 
 
 def test_what_a_device_is_given_is_told_once():
@@ -55,7 +55,7 @@ def test_a_dashboard_is_no_device():
     publish(fan_out, command("lamp"), notification("lamp"))
 
     assert taken(fan_out) == []
-    assert not fan_out.takers_of(row("lamp"))
+    assert not fan_out.takers.of(row("lamp"))
 
 
 def test_what_is_held_is_taken_when_it_flows():
@@ -125,7 +125,8 @@ def test_the_last_to_go_leaves_nothing():
 
     fan_out.unsubscribe(one)
     fan_out.unsubscribe(one)
-    assert list(fan_out.takers_of(row("lamp"))) == [other]
+    assert list(fan_out.takers.of(row("lamp"))) == [other]
+    assert list(fan_out.takers.devices) == [row("lamp")]
     fan_out.unsubscribe(other)
 
     fan_out.unsubscribe(other)
