@@ -9,10 +9,9 @@ from typing import Any
 
 from protocol.access_forms import EXPLANATION
 from protocol.device_views import DEVICE_FOR_DEVICE
-from protocol.errors import CATALOGUE, NOT_PERMITTED, HubError
+from protocol.errors import CATALOGUE, HubError
 from protocol.message_views import COMMAND, CREATED_COMMAND, CREATED_NOTIFICATION, NOTIFICATION, STATE
-from protocol.names import CLOSED as SUBSCRIPTION_ENDED
-from protocol.names import CLOSING, Action, CloseCode
+from protocol.names import CLOSED, CLOSING, Action, CloseCode
 from protocol.values import UNSET, Unset
 from protocol.views import BOOL, INT64, JSON_VALUE, STRING, TIME, View, reference
 
@@ -104,25 +103,34 @@ def _holding(name: str, member: str, view: View[Any]) -> View[Any]:
 
 _INFO = _holding("InfoAnswer", "info", SERVER_INFO)
 _DEVICE = _holding("DeviceAnswer", "device", DEVICE_FOR_DEVICE)
-_COMMAND, _COMMAND_EXTENDED = (COMMAND.in_mode(extended=extended) for extended in (False, True))
-_CREATED, _CREATED_EXTENDED = (CREATED_COMMAND.in_mode(extended=extended) for extended in (False, True))
-_COMMAND_SHOWN = _holding("CommandShown", "command", _COMMAND_EXTENDED)
 _MOVED: View[dict[str, Any]] = View(
-    "MovedCommand", {"id": (INT64, lambda one: one["id"]), "state": (STATE, lambda one: one["state"])}
+    "CommandMoved", {"id": (INT64, lambda moved: moved["id"]), "state": (STATE, lambda moved: moved["state"])}
 )
-_COMMAND_CREATED = _holding("CommandAnswer", "command", _CREATED)
-_COMMAND_CREATED_EXTENDED = _holding("CommandAnswerExtended", "command", _CREATED_EXTENDED)
-_COMMAND_MOVED = _holding("MovedAnswer", "command", _MOVED)
+_COMMAND_WITH_STATE = _holding("CommandAnswer", "command", COMMAND.in_mode(extended=True))
 _NOTIFICATION_CREATED = _holding("NotificationAnswer", "notification", CREATED_NOTIFICATION)
+
+
+def _by_mode(summary: str, name: str, member: str, view: View[Any]) -> Said:
+    """One member, of which extended mode shows more."""
+    ordinary = _holding(name, member, view.in_mode(extended=False))
+    return Said(summary, ordinary, _holding(f"{name}Extended", member, view.in_mode(extended=True)))
+
 
 ANSWERS: dict[Action, Said] = {
     Action.SERVER_INFO: _same("Version, time and the address of the REST API", _INFO),
     Action.AUTHENTICATE: _same("Say who the connection is"),
     Action.DEVICE_GET: _same("The calling device", _DEVICE),
     Action.DEVICE_SAVE: _same("Register a device, or update it"),
-    Action.COMMAND_INSERT: Said(
-        "Publish a command for a device; its updates come back here", _COMMAND_CREATED, _COMMAND_CREATED_EXTENDED
+    Action.COMMAND_INSERT: _by_mode(
+        "Publish a command for a device; its updates come back here", "CommandInserted", "command", CREATED_COMMAND
     ),
+    Action.COMMAND_GET: _same("A command of a device, with its state", _COMMAND_WITH_STATE),
+    Action.COMMAND_WATCH: _same("A command, and what becomes of it from now on", _COMMAND_WITH_STATE),
+    Action.COMMAND_RECEIVE: _same("Say that the device has a command", _holding("MovedAnswer", "command", _MOVED)),
+    Action.COMMAND_CANCEL: _same(
+        "Take a command back that was not received", _holding("MovedAnswer", "command", _MOVED)
+    ),
+    Action.ACCESS_EXPLAIN: _same("Why something is allowed, or not", EXPLANATION),
     Action.COMMAND_UPDATE: _same("Say what came of a command"),
     Action.COMMAND_SUBSCRIBE: Said("Get commands from now on, or from a point on", SUBSCRIBED, SUBSCRIBED_EXTENDED),
     Action.COMMAND_UNSUBSCRIBE: _same("Get no more commands"),
@@ -131,11 +139,6 @@ ANSWERS: dict[Action, Said] = {
         "Get notifications from now on, or from a point on", SUBSCRIBED, SUBSCRIBED_EXTENDED
     ),
     Action.NOTIFICATION_UNSUBSCRIBE: _same("Get no more notifications"),
-    Action.COMMAND_GET: _same("One command with its state, as it is now", _COMMAND_SHOWN),
-    Action.COMMAND_WATCH: _same("Get what becomes of a command from now on", _COMMAND_SHOWN),
-    Action.COMMAND_RECEIVE: _same("A device has a command, and says so", _COMMAND_MOVED),
-    Action.COMMAND_CANCEL: _same("Take back a command that the device has not received", _COMMAND_MOVED),
-    Action.ACCESS_EXPLAIN: _same("Why something is allowed to somebody, or is not", EXPLANATION),
 }
 """What answers each action, beside ``action``, ``requestId`` and ``status``."""
 
@@ -146,7 +149,7 @@ _TRACED: Any = {"traceparent": (STRING, lambda push: push.get("traceparent", UNS
 """In extended mode, where the hub traces: which trace the message belongs to (W3C Trace Context)."""
 
 
-def _push(name: str, member: str, view: View[Any], *, traced: bool = False) -> View[Any]:
+def _push(name: str, member: str, view: View[Any], *, extended: bool) -> View[Any]:
     """A message on a subscription; the codecs write it."""
     members: dict[str, Any] = {
         "subscriptionId": ({"type": "string", "format": "uuid"}, lambda push: push["subscriptionId"]),
@@ -154,16 +157,16 @@ def _push(name: str, member: str, view: View[Any], *, traced: bool = False) -> V
         member: (reference(view), lambda push: push[member]),
         "dropped": ({**INT64, "minimum": 1}, lambda push: push.get("dropped", UNSET)),
     }
-    if traced:
+    if extended:
         return View(f"{name}Extended", members | _TRACED, optional=frozenset({"dropped", "traceparent"}))
     return View(name, members, optional=frozenset({"dropped"}))
 
 
 def _pushed(summary: str, name: str, member: str, view: View[Any]) -> Said:
-    return Said(summary, _push(name, member, view), _push(name, member, view, traced=True))
+    return Said(summary, _push(name, member, view, extended=False), _push(name, member, view, extended=True))
 
 
-CLOSED: View[dict[str, Any]] = View(
+_CLOSING: View[dict[str, Any]] = View(
     "Closing",
     {
         "code": ({"type": "integer", "enum": [int(code) for code in CloseCode]}, lambda last: last["code"]),
@@ -175,27 +178,27 @@ CLOSED: View[dict[str, Any]] = View(
     optional=frozenset({"detail", "retryAfter", "reconnectAfter"}),
 )
 
-SUBSCRIPTION_CLOSED: View[dict[str, Any]] = View(
+_SUBSCRIPTION_CLOSED: View[dict[str, Any]] = View(
     "SubscriptionClosed",
     {
-        "subscriptionId": ({"type": "string", "format": "uuid"}, lambda push: push["subscriptionId"]),
-        "reason": ({"const": NOT_PERMITTED.reason}, lambda push: push["reason"]),
-        "detail": ({"type": "object"}, lambda push: push["detail"]),
+        "subscriptionId": ({"type": "string", "format": "uuid"}, lambda told: told["subscriptionId"]),
+        "reason": (STRING, lambda told: told["reason"]),
+        "detail": ({"type": "object"}, lambda told: told["detail"]),
     },
 )
 
 PUSHES: dict[str, Said] = {
-    Action.COMMAND_INSERT.value: _pushed("A command, on a subscription", "CommandPush", "command", _COMMAND),
-    Action.COMMAND_UPDATE.value: Said(
-        "What has become of a command that this connection inserted, or watches",
-        _holding("CommandUpdatePush", "command", _COMMAND),
-        _holding("CommandUpdatePushExtended", "command", _COMMAND_EXTENDED),
+    Action.COMMAND_INSERT.value: _pushed(
+        "A command, on a subscription", "CommandPush", "command", COMMAND.in_mode(extended=False)
+    ),
+    Action.COMMAND_UPDATE.value: _by_mode(
+        "What came of a command that this connection inserted or watches", "CommandUpdatePush", "command", COMMAND
     ),
     Action.NOTIFICATION_INSERT.value: _pushed(
         "A notification, on a subscription", "NotificationPush", "notification", NOTIFICATION
     ),
-    SUBSCRIPTION_ENDED: Said("A change of rights has ended a subscription", None, SUBSCRIPTION_CLOSED),
-    CLOSING: Said("The last frame of a connection: why it ends", None, CLOSED),
+    CLOSING: Said("The last frame of a connection: why it ends", None, _CLOSING),
+    CLOSED: Said("A change of rights has ended a subscription", None, _SUBSCRIPTION_CLOSED),
 }
 """What comes without being asked for, by its ``action``."""
 

@@ -427,6 +427,7 @@ REMEDIES: dict[str, str] = {
     "not-permitted": "Let somebody who may grant it: the permission that detail names, membership of the network, or "
     "another role.",
     "not-found": "Check the guid or id, and that the caller may see it: what is invisible is as good as absent.",
+    "not-connected": "Try again when the device is connected, or let the command wait for it: leave queue out.",
     "conflict": "Read what is there now, and ask again with that in mind.",
     "limit": "Stay below the value in detail; whoever runs the hub can raise the setting of that name.",
     "rate": "Wait as long as retryAfter says, then go on more slowly.",

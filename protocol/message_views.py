@@ -4,10 +4,10 @@ from typing import Any
 
 import orjson
 
-from protocol.forms import Schema
 from protocol.messages import Command, Json, Notification
 from protocol.names import CommandState
 from protocol.times import format_ms
+from protocol.values import Schema
 from protocol.views import INT32, INT64, JSON_VALUE, STRING, TIME, View, nullable, reference
 
 

@@ -179,6 +179,7 @@ class InsertCommand:
                     required=("command",),
                 )
             ),
+            "queue": BOOLEAN,
             "idempotencyKey": IDEMPOTENCY_KEY,
             "queue": BOOLEAN,
         },

@@ -23,8 +23,8 @@ class View(Generic[T]):
     Args:
         name: of the schema in the OpenAPI document.
         members: by name on the wire, the schema of the value and how it is found.
-        more: likewise, what only extended mode shows.
         optional: members that are not there when what is found is UNSET.
+        more: likewise, what only extended mode shows.
     """
 
     def __init__(
@@ -32,13 +32,13 @@ class View(Generic[T]):
         name: str,
         members: Mapping[str, tuple[Schema, Callable[[T], Any]]],
         *,
-        more: Mapping[str, tuple[Schema, Callable[[T], Any]]] = {},
         optional: frozenset[str] = frozenset(),
+        more: Mapping[str, tuple[Schema, Callable[[T], Any]]] = {},
     ) -> None:
         self.name = name
         self.members = dict(members)
-        self.more = dict(more)
         self.optional = optional
+        self.more = dict(more)
         self._finders = [(wire, find) for wire, (_, find) in self.members.items()]
 
     def __call__(self, of: T) -> dict[str, Any]:
@@ -56,10 +56,11 @@ class View(Generic[T]):
         return self(of) | {wire: find(of) for wire, (_, find) in self.more.items()}
 
     def in_mode(self, *, extended: bool) -> "View[T]":
-        """What one mode shows, as a view of its own."""
-        if extended:
-            return View(f"{self.name}Extended", self.members | self.more, optional=self.optional)
-        return View(self.name, self.members, optional=self.optional)
+        """What one mode shows, and nothing of the other."""
+        if not self.more:
+            return self
+        shown = self.members | self.more if extended else self.members
+        return View(f"{self.name}Extended" if extended else self.name, shown, optional=self.optional)
 
     def but(self, name: str, *without: str, **others: tuple[Schema, Callable[[T], Any]]) -> "View[T]":
         """A view that shows less, or more."""
@@ -68,7 +69,7 @@ class View(Generic[T]):
 
     @property
     def schema(self) -> Schema:
-        """JSON Schema of one answer: what is not optional is always there, but for what extended mode adds."""
+        """JSON Schema of one answer: every member is always there that is not optional, nor what extended mode adds."""
         properties = {wire: schema for wire, (schema, _) in (self.members | self.more).items()}
         return {
             "type": "object",
