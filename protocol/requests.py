@@ -181,7 +181,6 @@ class InsertCommand:
             ),
             "queue": BOOLEAN,
             "idempotencyKey": IDEMPOTENCY_KEY,
-            "queue": BOOLEAN,
         },
         required=("deviceGuid", "command"),
         example={"deviceGuid": "lamp", "command": {"command": "set", "parameters": {"on": True}, "lifetime": 60}},
