@@ -51,7 +51,7 @@ def test_every_view_is_described_to_the_last_member(said):
         assert view.schema["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("reason", {problem.reason for problem in CATALOGUE} | REMEDIES.keys())
+@pytest.mark.parametrize("reason", sorted({problem.reason for problem in CATALOGUE} | REMEDIES.keys()))
 def test_every_reason_has_a_remedy(reason):
     """The catalogue says what to do about each, and about none that there is not."""
     assert reason in REMEDIES, f"protocol/errors.py: REMEDIES does not say what to do about {reason}"
