@@ -4,7 +4,7 @@ is taken back, and what is cancelled or expired is not pushed."""
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.gateway.inside import Clock, take_clock
@@ -20,11 +20,12 @@ happenings = st.lists(
     st.one_of(
         st.sampled_from(["insert", "insert mortal", "come", "come for new ones", "go", "look"]),
         st.tuples(st.sampled_from(["receive", "note", "finish", "cancel"]), st.integers(0, 3)),
-        st.tuples(st.just("wait"), st.sampled_from([4, 7])),
+        st.tuples(st.just("wait"), st.sampled_from([4, LIFETIME_S + 1])),
     ),
     min_size=3,
-    max_size=14,
+    max_size=12,
 )
+beginnings = st.sampled_from([[], ["insert mortal"], ["come", "insert mortal"], ["come", "insert mortal", "look"]])
 
 
 class Chronicle:
@@ -138,8 +139,11 @@ async def happen(chronicle: Chronicle, what: Any) -> None:
 
 @pytest.mark.slow
 @settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=40)
-@given(happenings)
-async def test_no_path_shows_a_state_that_did_not_happen(home, taken):
+@given(beginnings, happenings)
+@example(["come", "insert mortal", "look"], [("wait", LIFETIME_S + 1), ("receive", 0), ("finish", 0)])
+@example(["insert mortal"], [("wait", LIFETIME_S + 1), ("cancel", 0), "come", ("note", 0)])
+@example(["insert", "insert mortal"], [("cancel", 0), "come", ("finish", 0), ("finish", 1), "look", ("cancel", 1)])
+async def test_no_path_shows_a_state_that_did_not_happen(home, begun, taken):
     """Inserted, sent live or by replay, received, answered, cancelled, expired, looked at: in any order."""
     gateway = home.hub.gateway
     clock = gateway.now_us if isinstance(gateway.now_us, Clock) else take_clock(gateway)
@@ -147,7 +151,7 @@ async def test_no_path_shows_a_state_that_did_not_happen(home, taken):
     chronicle = Chronicle(home, clock, await home.user("admin", **JSON_MODE))
     left = await gateway.store.transact(lambda tx: tx.delete_messages([tx.device("lamp").id], limit=100_000))
 
-    for what in taken:
+    for what in [*begun, *taken]:
         await happen(chronicle, what)
     await chronicle.look()
     await chronicle.go()
