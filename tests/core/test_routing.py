@@ -85,7 +85,7 @@ class Expected:
     def release(self, access) -> None:
         self.access = access
         held, self.held = self.held or [], None
-        self.either &= {message.id for message, place in held if not self.wants(message, place)}
+        self.either -= {message.id for message, place in held if self.wants(message, place)}
         self.queued = [(message, place) for message, place in self.queued if self.wants(message, place)]
         for message, place in held:
             if self.wants(message, place):
@@ -96,11 +96,23 @@ class Expected:
         self.either -= early
         if self.held is not None:
             self.held = [one for one in self.held if one[0].id not in early]
+        else:
+            self.either.clear()
 
     def visit(self) -> list[int]:
         queued, self.queued = self.queued, []
         due, self.due = self.due, []
         return due + [message.id for message, _ in queued]
+
+
+class Settling(FanOut):
+    """Counts how often it was settled."""
+
+    settled = 0
+
+    def settle(self) -> None:
+        self.settled += 1
+        super().settle()
 
 
 class Routing(RuleBasedStateMachine):
@@ -110,7 +122,7 @@ class Routing(RuleBasedStateMachine):
 
     @initialize()
     def start(self):
-        self.fan_out = FanOut(hold_bytes=HUGE, together_from=1)
+        self.fan_out = Settling(hold_bytes=HUGE, together_from=1)
         self.connections = [connection(codec) for codec in CODECS for _ in range(3)]
         for line, here in enumerate(self.connections):
             here.line = line if line % 3 else -1
@@ -148,16 +160,16 @@ class Routing(RuleBasedStateMachine):
     @rule(ours=consumes(live))
     def unsubscribe(self, ours):
         del ours.connection.subscriptions[ours.id]
-        before = self.fan_out.deliveries
-        self.fan_out.unsubscribe(ours)
-        if self.fan_out.deliveries != before:  # The connection's last one has changed its place.
-            self.settle()
-        self.fan_out.unsubscribe(ours)
         expected = self.expected[ours.id]
         expected.collected.clear()
         expected.queued.clear()
         expected.held = expected.access = None
         expected.dropped = 0
+        before = self.fan_out.settled
+        self.fan_out.unsubscribe(ours)
+        if self.fan_out.settled != before:  # The connection's last one has changed its place.
+            self.settle()
+        self.fan_out.unsubscribe(ours)
 
     @rule(ours=live, access=accesses)
     def change_access(self, ours, access):

@@ -27,6 +27,7 @@ ELSEWHERE = {
     "docker": "needs Docker: what compose.yaml starts, tests/examples/test_compose.py starts as plain processes",
     "install": "installs from the network: the words are checked against Makefile and pyproject.toml",
     "host": "changes the host or needs services on others: each command and option is looked up",
+    "person": "needs somebody at a browser: tests/examples/test_authorization.py is one",
     "long": "runs for minutes: each command and option is looked up",
 }
 """Why a block does not run here, and what is checked instead."""
