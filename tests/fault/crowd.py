@@ -64,7 +64,6 @@ class Peer:
         connections: how many there were.
         closes: when the gateway ended connections, and its close codes; None where there was no closing frame.
         pings_s: how often to look whether the gateway is alive; None: never.
-        may_return: while it is not set, whoever has lost its connection stays away.
     """
 
     def __init__(self, doors: Doors, endpoint: str, credentials: dict[str, str]) -> None:
@@ -72,8 +71,6 @@ class Peer:
         self.closes: list[tuple[float, int | None]] = []
         self.pings_s: float | None = None
         self.online = False
-        self.may_return = asyncio.Event()
-        self.may_return.set()
         self._doors = doors
         self._endpoint = endpoint
         self._credentials = credentials
@@ -111,7 +108,6 @@ class Peer:
             finally:
                 self.online = False
             self._doors.next()
-            await self.may_return.wait()
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[ClientConnection]:
