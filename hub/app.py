@@ -6,9 +6,8 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, cast
 
 import structlog
 from starlette.types import ASGIApp
@@ -30,6 +29,7 @@ from hub.store import Store, Tx
 from hub.store.errors import CannotOpen, NoLane
 from hub.store.secrets import Secrets, load_peppers
 from hub.store.sqlite import SqliteStore
+from hub.tracing import make_tracing
 from hub.web.addresses import Proxies
 from hub.web.edge import Edge, Kinds
 from hub.web.routes import make_app, make_figures
@@ -39,9 +39,6 @@ from hub.worker import Handed
 from protocol.entities import KeyPermission
 from protocol.errors import Conflict, StoreUnavailable
 from protocol.names import Provider, UserRole
-
-if TYPE_CHECKING:
-    from hub.telemetry import Telemetry
 
 log = structlog.get_logger("hub")
 
@@ -273,33 +270,6 @@ def make_bus(settings: Settings) -> Bus:
     from hub.bus.redis import RedisBus  # late: a hub that is alone needs none of it
 
     return RedisBus(settings.bus_url.text, prefix=settings.bus_prefix, buffer_bytes=settings.bus_buffer_bytes)
-
-
-@dataclass(frozen=True, slots=True)
-class Tracing:
-    """What a hub is made of whose requests are followed."""
-
-    telemetry: "Telemetry"
-    make_gateway: Callable[..., Gateway]
-    kinds: Kinds
-    follow_rest: Callable[[ASGIApp, Any], ASGIApp]
-
-
-def make_tracing(settings: Settings, *, worker: int) -> Tracing:
-    """The parts that follow requests.
-
-    Raises:
-        CannotStart: OpenTelemetry is not installed.
-    """
-    try:
-        from hub.telemetry import Telemetry  # late: a hub that traces nothing needs none of it
-    except ImportError as exc:
-        raise CannotStart(f"HUB_TRACING needs OpenTelemetry: pip install 'device-hub[tracing]' ({exc})") from exc
-    from hub.gateway.tracing import TracedGateway
-    from hub.web.tracing import TRACED, follow_rest
-
-    telemetry = Telemetry(sample_ratio=settings.tracing_sample_ratio, worker=worker)
-    return Tracing(telemetry, partial(TracedGateway, tracer=telemetry.tracer), TRACED, follow_rest)
 
 
 def account_at(gateway: Gateway, provider: Provider) -> Account:

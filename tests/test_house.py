@@ -22,7 +22,7 @@ REST = ACTIONS | {"hub.rest"}
 WEB = REST | {"hub.web", "hub.logs"}
 PROVIDERS = {"hub.providers"}
 START = {"hub.settings", "hub.settings_places", "hub.settings_urls", "hub.client", "hub.starting", "hub.banner"}
-APP = WEB | PROVIDERS | START | {"hub.app", "hub.parts", "hub.telemetry", "hub.worker", "hub.workers"}
+APP = WEB | PROVIDERS | START | {"hub.app", "hub.parts", "hub.telemetry", "hub.tracing", "hub.worker", "hub.workers"}
 CLI = APP | {"hub.bench", "hub.cli"}
 
 MAY_IMPORT = {
@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "hub.providers": CORE,
     "hub.logs": set(),
     "hub.telemetry": {"protocol"},
+    "hub.tracing": WEB | {"hub.settings", "hub.starting", "hub.telemetry"},
     "hub.settings": {"protocol", "hub.settings_places", "hub.settings_urls"},
     "hub.settings_urls": set(),
     "hub.settings_places": set(),

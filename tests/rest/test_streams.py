@@ -138,6 +138,19 @@ async def publish(hub, number):
     return told
 
 
+async def test_a_long_history_comes_at_the_pace_of_its_reader(start_site):
+    """Much more than may wait for it, to a reader with hardly any room: all of it, in order, and then what is new."""
+    site = await start_site(outbox_bytes=131_072)
+    body = {"notification": "watts", "parameters": "x" * 8_000}
+    async with site.by_device("lamp").kept() as lamp:
+        told = [(await lamp.post("/device/lamp/notification", body)).json()["id"] for _ in range(150)]
+
+    async with stream(site.admin, f"{NOTIFICATIONS}?since=0", receive_bytes=4_096) as events:
+        assert await events.ids(len(told)) == told
+        live = await notify(site.hub)
+        assert await events.ids(1) == [live.id]
+
+
 async def test_answered_and_expired_commands_are_not_repeated(site):
     """As on a socket that resumes."""
     done, expired, due = [await command(site.hub, lifetime_s=lifetime_s) for lifetime_s in (None, 1, None)]
