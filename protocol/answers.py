@@ -11,6 +11,7 @@ from protocol.access_forms import EXPLANATION
 from protocol.device_views import DEVICE_FOR_DEVICE
 from protocol.errors import CATALOGUE, HubError
 from protocol.message_views import COMMAND, CREATED_COMMAND, CREATED_NOTIFICATION, NOTIFICATION, STATE
+from protocol.messages import Command, Notification
 from protocol.names import CLOSED, CLOSING, Action, CloseCode
 from protocol.values import UNSET, Unset
 from protocol.views import BOOL, INT64, JSON_VALUE, STRING, TIME, View, reference
@@ -145,25 +146,28 @@ ANSWERS: dict[Action, Said] = {
 # --- pushes -----------------------------------------------------------------------------------------------------------
 
 
-_TRACED: Any = {"traceparent": (STRING, lambda push: push.get("traceparent", UNSET))}
-"""In extended mode, where the hub traces: which trace the message belongs to (W3C Trace Context)."""
-
-
-def _push(name: str, member: str, view: View[Any], *, extended: bool) -> View[Any]:
+def _push(name: str, member: str, view: View[Any]) -> View[Any]:
     """A message on a subscription; the codecs write it."""
-    members: dict[str, Any] = {
-        "subscriptionId": ({"type": "string", "format": "uuid"}, lambda push: push["subscriptionId"]),
-        "deviceGuid": (STRING, lambda push: push["deviceGuid"]),
-        member: (reference(view), lambda push: push[member]),
-        "dropped": ({**INT64, "minimum": 1}, lambda push: push.get("dropped", UNSET)),
-    }
-    if extended:
-        return View(f"{name}Extended", members | _TRACED, optional=frozenset({"dropped", "traceparent"}))
-    return View(name, members, optional=frozenset({"dropped"}))
+    return View(
+        name,
+        {
+            "subscriptionId": ({"type": "string", "format": "uuid"}, lambda push: push["subscriptionId"]),
+            "deviceGuid": (STRING, lambda push: push["deviceGuid"]),
+            member: (reference(view), lambda push: push[member]),
+            "dropped": ({**INT64, "minimum": 1}, lambda push: push.get("dropped", UNSET)),
+        },
+        optional=frozenset({"dropped"}),
+    )
 
 
-def _pushed(summary: str, name: str, member: str, view: View[Any]) -> Said:
-    return Said(summary, _push(name, member, view, extended=False), _push(name, member, view, extended=True))
+def _traced(view: View[Any]) -> View[Any]:
+    """A message that says, where the hub traces, which trace it belongs to (W3C Trace Context)."""
+    traceparent: Any = {"traceparent": (STRING, lambda message: UNSET)}
+    return View(f"Traced{view.name}", view.members | traceparent, optional=view.optional | {"traceparent"})
+
+
+TRACED_COMMAND: View[Command] = _traced(COMMAND.in_mode(extended=False))
+TRACED_NOTIFICATION: View[Notification] = _traced(NOTIFICATION)
 
 
 _CLOSING: View[dict[str, Any]] = View(
@@ -188,14 +192,18 @@ _SUBSCRIPTION_CLOSED: View[dict[str, Any]] = View(
 )
 
 PUSHES: dict[str, Said] = {
-    Action.COMMAND_INSERT.value: _pushed(
-        "A command, on a subscription", "CommandPush", "command", COMMAND.in_mode(extended=False)
+    Action.COMMAND_INSERT.value: Said(
+        "A command, on a subscription",
+        _push("CommandPush", "command", COMMAND.in_mode(extended=False)),
+        _push("CommandPushExtended", "command", TRACED_COMMAND),
     ),
     Action.COMMAND_UPDATE.value: _by_mode(
         "What came of a command that this connection inserted or watches", "CommandUpdatePush", "command", COMMAND
     ),
-    Action.NOTIFICATION_INSERT.value: _pushed(
-        "A notification, on a subscription", "NotificationPush", "notification", NOTIFICATION
+    Action.NOTIFICATION_INSERT.value: Said(
+        "A notification, on a subscription",
+        _push("NotificationPush", "notification", NOTIFICATION),
+        _push("NotificationPushExtended", "notification", TRACED_NOTIFICATION),
     ),
     CLOSING: Said("The last frame of a connection: why it ends", None, _CLOSING),
     CLOSED: Said("A change of rights has ended a subscription", None, _SUBSCRIPTION_CLOSED),

@@ -20,7 +20,7 @@ from hub.gateway.calls import Commit
 from hub.store import Idempotency, Store
 from protocol.entities import Device
 from protocol.errors import HubError
-from protocol.messages import CommandPatch, Message, Notification
+from protocol.messages import Command, CommandPatch, Message, Notification
 
 DELIVERING_MOST = 1_000
 """Spans of deliveries that may wait for the end of their turn; with a bus, for their place in the order of workers."""
@@ -135,11 +135,18 @@ class TracedGateway(Gateway):
     # --- writes
 
     def append(self, message: Message, device: Device, idempotency: Idempotency | None = None) -> Commit:
+        self._begin_commit(message.id)
+        return super().append(message, device, idempotency)
+
+    def append_command(self, command: Command, device: Device, idempotency: Idempotency | None = None) -> Commit:
+        self._begin_commit(command.id)
+        return super().append_command(command, device, idempotency)
+
+    def _begin_commit(self, message_id: int) -> None:
         traced = _current.get()
         if traced is not None:
-            traced.committing(message.id)
-            self._committing[message.id] = traced
-        return super().append(message, device, idempotency)
+            traced.committing(message_id)
+            self._committing[message_id] = traced
 
     def _appended(self, message: Message, device: Device, stored: Message) -> None:
         self._publishing = self._committing.pop(message.id, None)

@@ -29,7 +29,10 @@ CREDENTIALS = {
 """Of the device that a message speaks for, on any action."""
 
 TRACED = {
-    "traceparent": {"type": ["string", "null"], "description": "extended mode: the trace to go on (W3C Trace Context)"}
+    "traceparent": {
+        "description": "where the hub traces: the trace that the request belongs to (W3C Trace Context); anything else "
+        "is passed over"
+    }
 }
 
 SECURITY: Document = {

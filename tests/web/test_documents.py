@@ -9,7 +9,17 @@ from hub.actions import HANDLERS
 from hub.core.access import RULES
 from hub.web.asyncapi import make_document, word
 from hub.web.documents import error_catalogue
-from protocol.answers import ANSWERS, ERROR, ERROR_EXTENDED, PUSHES, SUBSCRIBED, Missed, Subscribed
+from protocol.answers import (
+    ANSWERS,
+    ERROR,
+    ERROR_EXTENDED,
+    PUSHES,
+    SUBSCRIBED,
+    TRACED_COMMAND,
+    TRACED_NOTIFICATION,
+    Missed,
+    Subscribed,
+)
 from protocol.codecs import JSON, message_members
 from protocol.errors import CATALOGUE, CLOSES, INTERNAL, NAMES, REMEDIES, TOO_MANY
 from protocol.message_views import COMMAND, CREATED_NOTIFICATION, NOTIFICATION
@@ -77,6 +87,8 @@ def test_the_codecs_write_what_the_views_describe():
 
     assert [*message_members(notification)] == [*NOTIFICATION.members]
     assert [*message_members(command)] == [*COMMAND.members]
+    assert TRACED_NOTIFICATION(notification) == NOTIFICATION(notification)
+    assert TRACED_COMMAND(command) == COMMAND(command)
     inserted = JSON.decode(JSON.inserted(7, notification))
     assert [*inserted["notification"]] == [*CREATED_NOTIFICATION.members]
     push = JSON.decode(JSON.dropped_head(Kind.COMMAND, "s", 2) + JSON.body(command))
