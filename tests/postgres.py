@@ -86,7 +86,8 @@ class Server:
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         for pid in (self._process.pid, *_children(self._process.pid)):
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):  # A worker of the server may have ended by itself.
+                os.kill(pid, number)
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:

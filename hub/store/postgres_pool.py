@@ -98,6 +98,9 @@ async def ending_at(connection: Connection, deadline_s: float) -> AsyncIterator[
     except BaseException as exc:
         if ends_connection(exc):
             connection.terminate()
+        if isinstance(exc, AttributeError) and connection.is_closed():
+            # Cut between two steps of one question: asyncpg goes on to ask a protocol that is gone.
+            raise ConnectionResetError("the connection was cut") from exc
         raise
     finally:
         timer.cancel()
