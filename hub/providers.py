@@ -168,7 +168,10 @@ class Providers:
             "GET" if question.form is None else "POST",
             url.copy_merge_params(question.query).copy_with(host=str(address)),
             data=question.form,
-            headers={**HEADERS, "host": url.netloc.decode(), **_authorization(question)},
+            # A provider may call anything a token.
+            headers=httpx.Headers(
+                {**HEADERS, "host": url.netloc.decode(), **_authorization(question)}, encoding="utf-8"
+            ),
             extensions={"sni_hostname": url.host},
         )
         response = await client.send(request, stream=True)
