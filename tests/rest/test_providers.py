@@ -259,9 +259,10 @@ async def test_no_secret_is_logged(start, provider, caplog):
 
     ours = [record.getMessage() for record in caplog.records if "identity provider" in record.getMessage()]
     assert ours == ["an identity provider cannot be asked", "an identity provider answers again"]
-    hub_records = [record for record in caplog.records if record.name.startswith("hub")]
+    assert (await log_in(site, "facebook", code="the-code", redirect_uri="r")).status == 200
     for secret in ("the-token", "the-secret", "the-code"):
-        assert not any(secret in str(vars(record)) for record in hub_records)
+        # By libraries neither, whatever severity whoever embeds a hub lets them log.
+        assert not [record for record in caplog.records if secret in str(vars(record))]
 
 
 # --- where the hub does not connect to --------------------------------------------------------------------------------
