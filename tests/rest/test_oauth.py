@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from hub.store import Listing
 from protocol.entities import KeyPermission
 from protocol.names import KeyType, UserStatus
 from tests.core.test_grants import CHALLENGE, VERIFIER
@@ -359,6 +360,31 @@ async def test_a_password_that_gives_no_key(site, app, fields, refusal):
     await site.change(lambda tx: tx.update_user(3, status=UserStatus.DISABLED))
 
     assert told(await by_password(app, **fields)) == refusal
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        lambda admin: admin.put("/user/2", {"password": "another-password"}),
+        lambda admin: admin.put("/user/2", {"status": 2}),
+        lambda admin: admin.delete("/user/2"),
+        lambda admin: admin.delete("/oauth/client/1"),
+    ],
+)
+async def test_what_ends_while_a_password_is_checked_gets_no_key(site, app, monkeypatch, meanwhile):
+    """Checking takes its time; a user or a client that is another by then gets nothing for it."""
+    logins = site.hub.gateway.logins
+    check = logins.by_password
+
+    async def slowly(*asked):
+        who = await check(*asked)
+        assert (await meanwhile(site.admin)).status == 204
+        return who
+
+    monkeypatch.setattr(logins, "by_password", slowly)
+
+    assert (await by_password(app)).status == 401
+    assert await site.change(lambda tx: tx.oauth.list_grants(Listing())) == []
 
 
 async def test_guessing_passwords_is_slowed_down_for_clients_too(app):

@@ -310,6 +310,19 @@ async def test_nothing_beside_the_internet_is_connected_to(provider, monkeypatch
     assert (provider.connections, made) == (0, [])
 
 
+@pytest.mark.parametrize("trouble", [OSError(), UnicodeError()])
+async def test_a_name_that_cannot_be_looked_up_is_a_refusal(provider, monkeypatch, trouble):
+    """As a provider that does not answer is."""
+    made = watched(monkeypatch)
+
+    def fail(host: str) -> list[str]:
+        raise trouble
+
+    await refused(provider, url="https://provider.test/token", resolve=fail)
+
+    assert made == []
+
+
 async def test_beyond_the_named_networks_only_https_is_spoken(provider, monkeypatch):
     """A secret is sent."""
     made = watched(monkeypatch)
