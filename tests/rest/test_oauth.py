@@ -115,6 +115,17 @@ async def test_a_code_is_good_for_ten_minutes(site, app, alice):
     assert site.hub.gateway.duties.codes_forgotten == 1
 
 
+async def test_a_code_of_a_user_who_is_locked_out_is_nobodys(site, app, alice):
+    """Its key would be refused; it is as good as before when its user is let in again in time."""
+    code = (await grant(alice))["authCode"]
+    await site.admin.put("/user/2", {"status": int(UserStatus.LOCKED_OUT)})
+
+    assert told(await exchange(app, code)) == NO_CODE
+
+    await site.admin.put("/user/2", {"status": int(UserStatus.ACTIVE)})
+    assert (await exchange(app, code)).status == 200
+
+
 async def test_a_code_goes_to_whoever_asked_for_it(app, alice):
     """Who has only seen the code gets nothing for it, and costs it nothing; the next has a challenge of its own."""
     made = await grant(alice, codeChallenge=CHALLENGE)
