@@ -99,7 +99,8 @@ class Providers:
                     return email
 
     @asynccontextmanager
-    async def _client(self) -> "AsyncIterator[httpx.AsyncClient]":
+    async def _client(self) -> "AsyncIterator[httpx.AsyncBaseTransport]":
+        # What is below httpx's client: that would log addresses with secrets in them, whoever embeds a hub.
         import httpx  # late: most installations ask no provider
 
         if self._tls is None:
@@ -107,14 +108,11 @@ class Providers:
             self._tls = await asyncio.to_thread(ssl.create_default_context)
         # A connection is for one request: kept ones are told apart by address, and certificates are of names.
         limits = httpx.Limits(max_keepalive_connections=0)
-        timeout = httpx.Timeout(self._options.wait_s)
-        async with httpx.AsyncClient(
-            verify=self._tls, trust_env=False, follow_redirects=False, limits=limits, timeout=timeout
-        ) as client:
+        async with httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False, limits=limits) as client:
             yield client
 
     async def _answer(
-        self, client: "httpx.AsyncClient", provider: Provider, question: Question, deadline_s: float
+        self, client: "httpx.AsyncBaseTransport", provider: Provider, question: Question, deadline_s: float
     ) -> bytes:
         try:
             async with asyncio.timeout_at(deadline_s):
@@ -127,7 +125,7 @@ class Providers:
             log.info("an identity provider answers again", extra={"provider": provider.value})
         return answer
 
-    async def _ask(self, client: "httpx.AsyncClient", question: Question) -> bytes:
+    async def _ask(self, client: "httpx.AsyncBaseTransport", question: Question) -> bytes:
         import httpx
 
         last = "it has no address"
@@ -160,18 +158,21 @@ class Providers:
         if not encrypted and not is_named(address, networks):
             raise _Failed("https is needed beyond HUB_PROVIDER_NETWORKS")
 
-    async def _ask_at(self, client: "httpx.AsyncClient", question: Question, address: Address) -> bytes:
+    async def _ask_at(self, client: "httpx.AsyncBaseTransport", question: Question, address: Address) -> bytes:
         import httpx
 
         url = httpx.URL(question.url)
-        request = client.build_request(
+        request = httpx.Request(
             "GET" if question.form is None else "POST",
             url.copy_merge_params(question.query).copy_with(host=str(address)),
             data=question.form,
-            headers={**HEADERS, "host": url.netloc.decode(), **_authorization(question)},
-            extensions={"sni_hostname": url.host},
+            # A provider may call anything a token.
+            headers=httpx.Headers(
+                {**HEADERS, "host": url.netloc.decode(), **_authorization(question)}, encoding="utf-8"
+            ),
+            extensions={"sni_hostname": url.host, "timeout": httpx.Timeout(self._options.wait_s).as_dict()},
         )
-        response = await client.send(request, stream=True)
+        response = await client.handle_async_request(request)
         try:
             return await self._body(response)
         finally:

@@ -81,7 +81,11 @@ def _may_ask_about_key(principal: Principal, record: KeyRecord | None) -> None:
 
 
 def _may_ask_about_user(principal: Principal, user_id: int) -> None:
-    user, key = principal.user, principal.key
-    by_key = key is not None and not principal.access.allows(KeyAction.MANAGE_USER)
-    if user is None or not (user.is_admin or user.id == user_id) or (by_key and user.id != user_id):
-        raise NOT_PERMITTED.error(detail={"permission": KeyAction.MANAGE_USER.value})
+    """Administrators may, of anybody; everybody of themselves. A key is not its owner: it needs the right to see whom
+    it asks about."""
+    user = principal.user
+    own = user is not None and user.id == user_id
+    needed = KeyAction.GET_CURRENT_USER if own else KeyAction.MANAGE_USER
+    lacking = principal.key is not None and not principal.access.allows(needed)
+    if user is None or lacking or not (own or user.is_admin):
+        raise NOT_PERMITTED.error(detail={"permission": needed.value})

@@ -53,7 +53,8 @@ async def _by_code(gateway: Gateway, caller: Caller, ask: AskToken) -> Token:
         grant = check_exchange(
             found, oauth_id=oauth_id, redirect_uri=ask.redirect_uri, verifier=ask.code_verifier, now_ms=now_ms
         )
-        if not tx.oauth.take_code(grant.id, ask.code or ""):
+        user = tx.user(grant.user_id)
+        if user is None or not user.is_active or not tx.oauth.take_code(grant.id, ask.code or ""):
             raise BAD_CODE.error()
         readable = tx.readable_key(grant.key.id)
         if readable is not None:

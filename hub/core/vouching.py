@@ -27,7 +27,10 @@ from protocol.names import Provider
 ANSWER_SHOWN = 128
 """Characters of an unexpected answer that whoever logs in is shown."""
 
-_SECRETS = re.compile(r"((?:access_token|refresh_token|id_token)\W{1,5})[\w.~+/-]+")
+_SECRETS = re.compile(
+    r"""((?:access_token|refresh_token|id_token|client_secret)[\\"'\s]*[:=][\\'\s]*"?)(?:(?<=")[^"]+|(?<!")[^"&\s}]+)"""
+)
+"""In a form up to the next field, in JSON up to the end of the text: tokens may be of any characters."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,8 @@ def _owner(name: str, target: str, **options: Any) -> Column[Any]:
     return Column(name, RowId, ForeignKey(f"{target}.id", ondelete="CASCADE"), **options)
 
 
+IDENTITIES = ("google_login", "facebook_login", "github_login")
+
 # --- entities ---------------------------------------------------------------------------------------------------------
 
 user = _entity(
@@ -71,6 +73,8 @@ user = _entity(
     Column("facebook_login", String(64), unique=True),
     Column("github_login", String(64), unique=True),
     Column("data", Text),
+    # By which whoever logs in with an identity provider is found, in whatever case the provider writes it.
+    *(Index(f"ix_user_{name}_in_any_case", text(f"lower({name})")) for name in IDENTITIES),
 )
 
 network = _entity(
@@ -177,8 +181,17 @@ oauth_grant = _entity(
     Column("network_ids", String(128)),
     Column("code_challenge", String(43)),
     _owner("client_id", "oauth_client", nullable=False, index=True),
-    _owner("user_id", "user", nullable=False, index=True),
+    _owner("user_id", "user", nullable=False),
     _owner("key_id", "access_key", nullable=False, index=True),
+    # A client may have very many grants, a user of it has few.
+    Index(None, "user_id", "client_id"),
+    # The codes that are still to be exchanged, for those that nobody has exchanged in time.
+    Index(
+        "ix_oauth_grant_codes",
+        "timestamp_ms",
+        sqlite_where=text("auth_code IS NOT NULL"),
+        postgresql_where=text("auth_code IS NOT NULL"),
+    ),
 )
 
 # A link has no foreign keys, since its ends may be of several types: deleting an end deletes its links by hand.

@@ -107,7 +107,7 @@ async def test_everybody_asks_about_themselves_only(site: Site):
 
 
 async def test_a_key_asks_about_others_with_the_right_to_manage_them(start_site):
-    """An administrator's key without it is told which one it lacks."""
+    """Without it, an administrator's key asks about itself only: not about its owner either, who may do more."""
     given = [{"actions": ["GetDevice"]}]
     site = await start_site(site_world(Who("narrow", "key", "admin", permissions=given)), **QUIET)
     narrow = site.by_key("narrow")
@@ -115,7 +115,19 @@ async def test_a_key_asks_about_others_with_the_right_to_manage_them(start_site)
     assert (await explained(narrow, "GetDevice", accessKeyId=1))[0] == 401
     assert (await explained(narrow, "GetDevice", accessKeyId=2))[0] == 200
     assert (await explained(narrow, "GetDevice", userId=2))[0] == 401
-    assert (await explained(narrow, "GetDevice", userId=1))[0] == 200
+    assert (await explained(narrow, "GetDevice", userId=1))[0] == 401
+
+
+async def test_a_key_does_not_learn_where_else_its_owner_is(start_site):
+    """Unless it may see its owner anyway."""
+    given = [{"actions": ["GetDevice"], "networkIds": [1]}]
+    site = await start_site(site_world(Who("narrow", "key", "alice", permissions=given)), **QUIET)
+    narrow, alice = site.by_key("narrow"), (await site.by_login("alice").get("/user/current")).json()["id"]
+
+    assert (await explained(narrow, "GetDevice", userId=alice, networkId=2))[0] == 401
+    assert (await explained(site.by_login("alice"), "GetDevice", userId=alice, networkId=2))[0] == 200
+    told = [(await explained(narrow, "GetDevice", networkId=number))[1]["because"] for number in (2, 99)]
+    assert [[link["condition"] for link in because] for because in told] == [["networkIds"], ["networkIds"]]
 
 
 @pytest.mark.parametrize(

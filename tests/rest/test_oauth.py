@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from hub.store import Listing
 from protocol.entities import KeyPermission
 from protocol.names import KeyType, UserStatus
 from tests.core.test_grants import CHALLENGE, VERIFIER
@@ -112,6 +113,17 @@ async def test_a_code_is_good_for_ten_minutes(site, app, alice):
     await site.hub.gateway.duties.forget_codes()
     assert told(await exchange(app, second)) == NO_CODE
     assert site.hub.gateway.duties.codes_forgotten == 1
+
+
+async def test_a_code_of_a_user_who_is_locked_out_is_nobodys(site, app, alice):
+    """Its key would be refused; it is as good as before when its user is let in again in time."""
+    code = (await grant(alice))["authCode"]
+    await site.admin.put("/user/2", {"status": int(UserStatus.LOCKED_OUT)})
+
+    assert told(await exchange(app, code)) == NO_CODE
+
+    await site.admin.put("/user/2", {"status": int(UserStatus.ACTIVE)})
+    assert (await exchange(app, code)).status == 200
 
 
 async def test_a_code_goes_to_whoever_asked_for_it(app, alice):
@@ -359,6 +371,31 @@ async def test_a_password_that_gives_no_key(site, app, fields, refusal):
     await site.change(lambda tx: tx.update_user(3, status=UserStatus.DISABLED))
 
     assert told(await by_password(app, **fields)) == refusal
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        lambda admin: admin.put("/user/2", {"password": "another-password"}),
+        lambda admin: admin.put("/user/2", {"status": 2}),
+        lambda admin: admin.delete("/user/2"),
+        lambda admin: admin.delete("/oauth/client/1"),
+    ],
+)
+async def test_what_ends_while_a_password_is_checked_gets_no_key(site, app, monkeypatch, meanwhile):
+    """Checking takes its time; a user or a client that is another by then gets nothing for it."""
+    logins = site.hub.gateway.logins
+    check = logins.by_password
+
+    async def slowly(*asked):
+        who = await check(*asked)
+        assert (await meanwhile(site.admin)).status == 204
+        return who
+
+    monkeypatch.setattr(logins, "by_password", slowly)
+
+    assert (await by_password(app)).status == 401
+    assert await site.change(lambda tx: tx.oauth.list_grants(Listing())) == []
 
 
 async def test_guessing_passwords_is_slowed_down_for_clients_too(app):

@@ -42,8 +42,9 @@ def test_the_migrations_build_what_the_metadata_says(migrated, tmp_path):
     assert definitions(path) == definitions(migrated)
 
 
+@pytest.mark.filterwarnings("ignore:.*expression-based index")
 def test_nothing_is_left_to_migrate(migrated):
-    """Alembic itself finds no difference."""
+    """Alembic itself finds no difference; the indexes of which it sees nothing on SQLite were compared above."""
     engine = create_engine(f"sqlite:///{migrated}", poolclass=NullPool)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []

@@ -1,4 +1,4 @@
-"""OAuth 2: clients, and what users grant them."""
+"""OAuth 2: clients, what users grant them, and users by their identities elsewhere."""
 
 from typing import Any
 
@@ -35,8 +35,14 @@ def upgrade() -> None:
         owner("user_id", "user"),
         owner("key_id", "access_key"),
     )
-    for column in ("client_id", "user_id", "key_id"):
-        op.create_index(f"ix_oauth_grant_{column}", "oauth_grant", [column])
+    for columns in (["client_id"], ["key_id"], ["user_id", "client_id"]):
+        op.create_index(f"ix_oauth_grant_{'_'.join(columns)}", "oauth_grant", columns)
+    with_code = sa.text("auth_code IS NOT NULL")
+    op.create_index(
+        "ix_oauth_grant_codes", "oauth_grant", ["timestamp_ms"], sqlite_where=with_code, postgresql_where=with_code
+    )
+    for identity in ("google_login", "facebook_login", "github_login"):
+        op.create_index(f"ix_user_{identity}_in_any_case", "user", [sa.text(f"lower({identity})")])
 
 
 def downgrade() -> None:
