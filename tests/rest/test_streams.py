@@ -9,7 +9,7 @@ from protocol.entities import KeyPermission
 from protocol.names import CloseCode, Kind
 from tests.edge_client import Wire, request
 from tests.rest.polling import clean, command, metric, notify
-from tests.rest.streaming import COMMANDS, NOTIFICATIONS, OF_MANY, last, stream
+from tests.rest.streaming import COMMANDS, NOTIFICATIONS, OF_MANY, Event, Events, last, stream
 from tests.waiting import until
 
 LONG_AGO = "2015-01-01"
@@ -303,6 +303,23 @@ async def test_what_a_reader_sends_is_passed_over(site):
         told = await notify(site.hub)
 
         assert await events.ids(1) == [told.id]
+
+
+@pytest.mark.parametrize(("before", "behind"), [(0, 1), (2, 0), (2, 30)])
+async def test_a_stream_among_requests_that_come_together(site, before, behind):
+    """Those before it are answered, those behind it are not, and it goes on."""
+    info, wire = request("/info", [("Host", "h")]), await Wire.connect(site.hub.port)
+    asked = request(site.admin.root + NOTIFICATIONS, [("Host", "h"), *site.admin.who])
+
+    await wire.write(info * before + asked + info * behind)
+    for _ in range(before):
+        await wire.response()
+    events = Events(wire, await wire.response(), Event.read(await wire.block()))
+    told = [(await notify(site.hub)).id for _ in range(3)]
+
+    assert await events.ids(3) == told
+    wire.close()
+    await clean(site.hub)
 
 
 async def test_a_change_of_rights_reaches_a_stream(site):
