@@ -37,7 +37,7 @@ async def watch_command(gateway: Gateway, caller: Caller, ask: NameCommand) -> d
             gateway.unlisten(connection, command_id)
         raise
     gateway.rights.named.watch(connection, command)
-    if caller.extended and connection in gateway:
+    if caller.extended:
         gateway.states.watch_end(command)
     return {"command": command_members(command)}
 

@@ -210,14 +210,20 @@ async def _insert_listening(
     finally:
         if connection is not None and stored is not command:
             gateway.unlisten(connection, command.id)
-    if connection is not None and stored is not command:
-        # Asked again after a broken connection: what it may have missed meanwhile comes right behind the answer.
-        gateway.listen(connection, stored.id)
-        [stored] = await gateway.states.settled([stored])
-        if stored.updated:
-            gateway.fan_out.remind(connection, stored)
+    if stored is not command:
+        stored = await _insert_again_listening(gateway, connection, stored)
     if caller.extended:
         gateway.states.watch_end(stored)
+    return stored
+
+
+async def _insert_again_listening(gateway: Gateway, connection: Connection | None, stored: Command) -> Command:
+    """Asked again after a broken connection: what it may have missed meanwhile comes right behind the answer."""
+    if connection is not None:
+        gateway.listen(connection, stored.id)
+    [stored] = await gateway.states.settled([stored])
+    if connection is not None and stored.updated:
+        gateway.fan_out.remind(connection, stored)
     return stored
 
 

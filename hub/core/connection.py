@@ -127,6 +127,11 @@ class Connection:
             f"open={len(self._open)}, {self.outbox!r})"
         )
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is an event stream: nothing is read from it, and it ends with its one subscription."""
+        return self.codec.opcode == UNFRAMED
+
     # --- fed by the socket
 
     def receive(self, payload: bytes) -> Exchange | None:
@@ -211,8 +216,7 @@ class Connection:
 
     def tell(self, members: dict[str, Any]) -> None:
         """Send something that nothing was asked for, in front of what is pushed from now on."""
-        payload = self.codec.encode(members)
-        self.outbox.offer(header(self.codec.opcode, len(payload)) + payload)
+        self.outbox.offer(self._framed(members))
 
     def inserted(self, exchange: Exchange, notification: Notification) -> None:
         """Answer an insert of a notification."""
@@ -260,9 +264,11 @@ class Connection:
         """The very last message, framed: why it ends. Empty on an ordinary connection."""
         if not self.extended or self._farewell is None:
             return b""
-        payload = self.codec.encode(self._farewell)
-        opcode = self.codec.opcode
-        return payload if opcode == UNFRAMED else header(opcode, len(payload)) + payload
+        return self._framed(self._farewell)
+
+    def _framed(self, members: dict[str, Any]) -> bytes:
+        payload = self.codec.encode(members)
+        return payload if self.is_stream else header(self.codec.opcode, len(payload)) + payload
 
 
 def _is_utf8(payload: bytes) -> bool:

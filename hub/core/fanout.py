@@ -198,6 +198,8 @@ class FanOut:
             self.newest = message.id
         kind = message.kind
         if kind is _COMMAND:
+            if message.id in self.cancelled:
+                return  # It was taken back while it waited for its place among those of other workers.
             self.takers.expect(published)
         index = self._indexes[kind]
         if (topic := index.devices.get(message.device_guid)) is not None:
@@ -261,8 +263,9 @@ class FanOut:
         """Deliver, and leave what audiences get to the caller if there is a list for it."""
         if self._updates:
             self._deliver_updates()
-        if self._touched:
+        if self.takers.expected:
             self.takers.settle()
+        if self._touched:
             touched, self._touched = self._touched, []
             special: dict[Subscription, list[Bucket]] = {}
             for bucket in touched:

@@ -22,7 +22,8 @@ class Takers:
 
     def __init__(self) -> None:
         self._of: dict[int, dict[Subscription, None]] = {}
-        self._expected: list[Published] = []
+        self.expected: list[Published] = []
+        """Commands of such devices, routed in this turn: if there are any, :meth:`settle`, whoever has got them."""
         self.taken: list[Taken] = []
         """Commands that were given to their devices' own connections since :meth:`take_taken`. What is in an outbox and
         is not refused by its limit is written in this turn."""
@@ -39,7 +40,7 @@ class Takers:
     @property
     def is_clean(self) -> bool:
         """Whether nothing is left behind."""
-        return not (self._of or self._expected)
+        return not (self._of or self.expected)
 
     def add(self, subscription: Subscription) -> None:
         """A subscription was made; if it is not a device's own, nothing is remembered."""
@@ -60,15 +61,15 @@ class Takers:
     def expect(self, published: Published) -> None:
         """A command is routed in this turn."""
         if published.message.device_id in self._of:
-            self._expected.append(published)
+            self.expected.append(published)
 
     def forget(self, command_id: int) -> None:
         """It goes to nobody after all."""
-        self._expected = [one for one in self._expected if one.message.id != command_id]
+        self.expected = [one for one in self.expected if one.message.id != command_id]
 
     def settle(self) -> None:
         """The turn is delivered: note what goes straight to takers. What is held or deferred is noted when it goes."""
-        expected, self._expected = self._expected, []
+        expected, self.expected = self.expected, []
         for published in expected:
             for subscription in self.of(published.message.device_id):
                 if _flows(subscription, published):

@@ -1,8 +1,8 @@
 """What holds on to single devices: extended connections' subscriptions that name them, and watches of their commands.
 
-When its last device is out of reach, a subscription ends, and its connection is told; so does a watch, quietly. What
-names no device ends with its connection only, and on ordinary connections everything does: it delivers the device again
-when access returns.
+When its last device is out of reach, a subscription ends, and its connection is told, or ends with it when it is an
+event stream; so does a watch, quietly. What names no device ends with its connection only, and on ordinary connections
+everything does: it delivers the device again when access returns.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from hub.core.access import Principal
 from hub.core.subscription import Subscription
 from protocol.errors import NOT_PERMITTED, HubError
 from protocol.messages import Command
-from protocol.names import CLOSED, SUBSCRIBE_ACTION, KeyAction
+from protocol.names import CLOSED, SUBSCRIBE_ACTION, CloseCode, KeyAction
 
 if TYPE_CHECKING:
     from hub.core.connection import Connection
@@ -161,14 +161,19 @@ class Named:
             self._gateway.unlisten(connection, holder.command_id)
         elif connection.subscriptions.get(holder.id) is holder:
             self._gateway.unsubscribe(connection, holder)
-            if connection.extended:
+            if connection.is_stream:
+                self._gateway.close(connection, CloseCode.NORMAL, NOT_PERMITTED.reason, detail=_devices(holder))
+            elif connection.extended:
                 connection.tell(_closed(holder))
                 self._gateway.visit(connection)
 
 
 def _closed(subscription: Subscription) -> dict[str, Any]:
+    told = {"action": CLOSED, "subscriptionId": subscription.id, "reason": NOT_PERMITTED.reason}
+    return {**told, "detail": _devices(subscription)}
+
+
+def _devices(subscription: Subscription) -> dict[str, Any]:
     device = subscription.principal.device
     guids = sorted(subscription.guids or ([device.guid] if device is not None else ()))
-    detail = {"deviceGuid": guids[0]} if len(guids) == 1 else {"deviceGuids": guids}
-    told = {"action": CLOSED, "subscriptionId": subscription.id, "reason": NOT_PERMITTED.reason}
-    return {**told, "detail": detail}
+    return {"deviceGuid": guids[0]} if len(guids) == 1 else {"deviceGuids": guids}

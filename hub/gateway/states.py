@@ -77,9 +77,11 @@ class States:
         return [after.get(command.id, command) for command in commands]
 
     def watch_end(self, command: Command) -> None:
-        """Somebody here wants to hear when this command expires."""
+        """Whoever listens to this command here, if anybody does, wants to hear when it expires."""
         end_ms = command.expires_ms()
-        if end_ms is not None and self._gateway.policy.lifetime_enforced and not command.updated:
+        if end_ms is None or command.updated or not self._gateway.fan_out.is_listened_to(command.id):
+            return
+        if self._gateway.policy.lifetime_enforced:
             self._ends.add(command.id, end_ms, command)
 
     def forget_end(self, command_id: int) -> None:

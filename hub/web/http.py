@@ -8,7 +8,7 @@ import httptools
 import orjson
 from starlette.types import ASGIApp
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from hub.gateway.admission import retry_after_s
@@ -56,6 +56,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._since_s = edge.wheel.now_s
         self._deadline = Deadline(self)
+        self._answering: RequestResponseCycle | None = None
+        """Of several requests that came together, the one whose turn it is; uvicorn's ``cycle`` is the newest."""
 
     @property
     def receiving(self) -> bool:
@@ -133,6 +135,13 @@ class HttpProtocol(HttpToolsProtocol):
         # The transport, not this protocol: that would know itself for as long as the scope lives.
         self.scope["extensions"] = {TRANSPORT: self.transport}  # type: ignore[dict-item] # only our own reads it
         super().on_headers_complete()
+        if not self.pipeline:
+            self._answering = self.cycle
+
+    def on_response_complete(self) -> None:
+        if self.pipeline:
+            self._answering = self.pipeline[-1][0]
+        super().on_response_complete()
 
     def _check_size(self, head_bytes: int) -> None:
         limit = self._edge.limits.header_bytes
@@ -169,7 +178,9 @@ class HttpProtocol(HttpToolsProtocol):
         """
         if self.parser is None or self.transport.is_closing():
             return False
-        self.cycle.disconnected = True  # To uvicorn it is as if the peer had gone.
+        assert self._answering is not None, "a request is being answered"
+        self._answering.disconnected = True  # To uvicorn it is as if the peer had gone.
+        self.pipeline.clear()  # Nobody is going to answer what came behind.
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
         self._let_go()
@@ -180,7 +191,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Somebody else has the transport."""
         self.connections.discard(self)
         # The parser and this protocol know each other: left so, each WebSocket would keep both until a collection.
-        self._deadline.of = None
+        self._deadline.of = self._answering = None
         self.parser = None  # type: ignore[assignment] # as uvicorn does when a connection is lost
 
     def _upgrade(self, rest: bytes) -> None:

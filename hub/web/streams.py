@@ -252,6 +252,9 @@ class Stream(asyncio.Protocol):
     def tick(self, now_s: float) -> float | None:
         """A sign of life for whatever stands between, and the end of the time to read the last event."""
         if self._closing_s is not None:
+            left_s = self._closing_s + self._edge.limits.close_wait_s - now_s
+            if left_s > 0:
+                return left_s
             self.transport.abort()
             return None
         if self.transport.is_closing():

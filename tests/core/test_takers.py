@@ -42,6 +42,30 @@ def test_a_subscription_of_names_takes_those():
     assert [one for _, one in taken(fan_out)] == [off]
 
 
+def test_what_nobody_wanted_is_not_taken_by_whoever_comes_later():
+    """A turn is over when it has brought nobody anything, too."""
+    fan_out = FanOut()
+    taker(fan_out, names=frozenset({"off"}))
+    publish(fan_out, command("lamp", "on"))
+
+    late = taker(fan_out)
+    publish(fan_out, off := command("lamp", "dim"))
+
+    assert taken(fan_out) == [(late.connection, off)]
+
+
+def test_what_nobody_wants_is_not_kept():
+    """A device may be told for days what it has not subscribed to."""
+    fan_out = FanOut()
+    ours = taker(fan_out, names=frozenset({"off"}))
+
+    publish(fan_out, command("lamp", "on"))
+    fan_out.take_ready()
+    fan_out.unsubscribe(ours)
+
+    assert fan_out.is_clean()
+
+
 def test_a_dashboard_is_no_device():
     """Nor is a poll, which is never written to, nor whoever hears notifications."""
     fan_out, lamp = FanOut(), device_principal(device("lamp"))
@@ -56,6 +80,18 @@ def test_a_dashboard_is_no_device():
 
     assert taken(fan_out) == []
     assert not fan_out.takers.of(row("lamp"))
+
+
+def test_what_is_cancelled_before_it_is_routed_goes_to_nobody():
+    """It may have waited for its place among what other workers commit."""
+    fan_out, on = FanOut(), command("lamp")
+    ours = taker(fan_out)
+
+    fan_out.cancel(on.id)
+    publish(fan_out, on)
+
+    assert taken(fan_out) == []
+    assert ids(ours.connection) == []
 
 
 def test_what_is_held_is_taken_when_it_flows():

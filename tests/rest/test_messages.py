@@ -387,3 +387,28 @@ async def test_a_command_that_must_not_wait_or_end_at_once_is_refused(site):
     assert (not_connected.status, not_connected.json()["message"]) == (409, "Device is not connected")
     assert ordinary.status == 201
     assert (extended.status, extended.json()["detail"]) == (400, {"parameter": "lifetime"})
+
+
+async def test_the_end_of_a_command_is_watched_for_connections_only(site):
+    """Whoever inserts by a request hears of no change, so nothing is kept until a lifetime of years is over."""
+    body = {"command": "on", "lifetime": 50_000_000}
+
+    made = await site.by_login("alice").ask("POST", "/device/lamp/command", body, headers=EXTENDED)
+
+    assert made.json()["state"] == "queued"
+    assert len(site.hub.gateway.states) == 0
+
+
+async def test_a_repeated_insert_shows_what_has_become_of_the_command(site):
+    """Also when nobody was there as its time was over."""
+    from tests.gateway.inside import take_clock
+
+    clock, alice = take_clock(site.hub.gateway), site.by_login("alice")
+    asked = ("POST", "/device/lamp/command", {"command": "on", "lifetime": 5})
+    headers = (*EXTENDED, ("Idempotency-Key", "once"))
+    first = (await alice.ask(*asked, headers=headers)).json()
+    clock.forward(6)
+
+    again = (await alice.ask(*asked, headers=headers)).json()
+
+    assert (first["state"], again) == ("queued", {**first, "state": "expired"})

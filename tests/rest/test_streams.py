@@ -9,7 +9,7 @@ from protocol.entities import KeyPermission
 from protocol.names import CloseCode, Kind
 from tests.edge_client import Wire, request
 from tests.rest.polling import clean, command, metric, notify
-from tests.rest.streaming import COMMANDS, NOTIFICATIONS, OF_MANY, last, stream
+from tests.rest.streaming import COMMANDS, NOTIFICATIONS, OF_MANY, Event, Events, last, stream
 from tests.waiting import until
 
 LONG_AGO = "2015-01-01"
@@ -305,6 +305,23 @@ async def test_what_a_reader_sends_is_passed_over(site):
         assert await events.ids(1) == [told.id]
 
 
+@pytest.mark.parametrize(("before", "behind"), [(0, 1), (2, 0), (2, 30)])
+async def test_a_stream_among_requests_that_come_together(site, before, behind):
+    """Those before it are answered, those behind it are not, and it goes on."""
+    info, wire = request("/info", [("Host", "h")]), await Wire.connect(site.hub.port)
+    asked = request(site.admin.root + NOTIFICATIONS, [("Host", "h"), *site.admin.who])
+
+    await wire.write(info * before + asked + info * behind)
+    for _ in range(before):
+        await wire.response()
+    events = Events(wire, await wire.response(), Event.read(await wire.block()))
+    told = [(await notify(site.hub)).id for _ in range(3)]
+
+    assert await events.ids(3) == told
+    wire.close()
+    await clean(site.hub)
+
+
 async def test_a_change_of_rights_reaches_a_stream(site):
     """Revoked, it ends within a second and says so; narrowed, it goes on with what is left (T69)."""
 
@@ -322,6 +339,26 @@ async def test_a_change_of_rights_reaches_a_stream(site):
         assert (closing.data["code"], closing.data["reason"]) == (4401, "credentials are no longer valid")
         assert await narrowed.ids(1) == [told.id]
         assert (await site.by_key("lamp-only").get(OF_MANY)).status == 401
+
+
+async def test_a_stream_ends_with_the_sight_of_its_devices(site):
+    """Its reader is told, and asks again for what there is: nothing would ever come any more."""
+
+    def narrow(tx: Tx) -> None:
+        ids = {key.label: key.id for key in tx.keys(None)}
+        tx.update_key(ids["alices"], permissions=[KeyPermission(device_guids=("door",))])
+
+    alice, both = site.by_key("alices"), f"{OF_MANY}?deviceGuids=door,lamp"
+    async with stream(alice) as of_lamp, stream(alice, both) as of_both:
+        await site.change(narrow)
+        closing = await of_lamp.closing()
+        told = await notify(site.hub, "door")
+
+        assert (closing.data["code"], closing.data["reason"]) == (CloseCode.NORMAL, "not-permitted")
+        assert closing.data["detail"] == {"deviceGuid": "lamp"}
+        assert await of_both.ids(1) == [told.id]
+    assert (await refused(alice, NOTIFICATIONS))[0] == 404
+    await clean(site.hub)
 
 
 async def test_a_slow_reader_is_closed_and_can_resume(start_site):
@@ -342,6 +379,20 @@ async def test_a_slow_reader_is_closed_and_can_resume(start_site):
     async with stream(site.admin, NOTIFICATIONS, last(seen[-1])) as again:
         assert await again.ids(len(told) - len(seen)) == told[len(seen) :]
     await clean(site.hub)
+
+
+async def test_a_slow_reader_has_its_time_for_the_last_event(start_site):
+    """A sign of life that was due meanwhile does not cut it off."""
+    site = await start_site(outbox_bytes=131_072, ping_interval_s=0.1, close_wait_s=60.0)
+    body = {"notification": "watts", "parameters": "x" * 30_000}
+    device = site.by_device("lamp")
+    async with stream(site.admin, receive_bytes=4_096) as slow:
+        while not await metric(site, 'hub_connections_closed_total{code="4008"}'):
+            await device.post("/device/lamp/notification", body)
+        async with stream(site.admin, COMMANDS) as quiet:
+            assert [await quiet.wire.block() for _ in range(3)] == [":"] * 3
+
+        assert (await slow.closing()).data["code"] == 4008
 
 
 async def test_a_reader_that_stands_still_is_closed(start_site):

@@ -1,5 +1,6 @@
 """The API's documentation: the page, and that it needs nobody else."""
 
+import json
 import re
 
 import pytest
@@ -130,6 +131,23 @@ async def test_the_console_tries_an_action(world, page, mode):
     await page.clicks("#frames .bad a")
     await page.becomes("!document.querySelector('#problems').hidden && location.hash === '#errors-401'")
     assert not await page.value("localStorage.length + sessionStorage.length + document.cookie.length")
+    assert not page.complaints
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser: needs chromium or chromium-browser on the PATH")
+async def test_what_a_device_says_is_no_refusal(world, page):
+    """Its status may be a word of the hub's, and whatever it sends is text."""
+    await page.open(f"http://127.0.0.1:{world.hub.port}/api/docs#websocket")
+    await page.becomes(f"document.querySelectorAll('#action option').length === {len(Action)}")
+    await page.clicks("#open")
+    await page.becomes("!document.querySelector('#send').disabled")
+
+    said = {"action": "command/update", "command": {"status": "error", "result": "<img src=x onerror='text = 1'>"}}
+    await page.value(f"frame('in', {json.dumps(json.dumps(said, separators=(',', ':')))})")
+
+    await page.shows("#frames .in", "onerror")
+    assert not await page.value("document.querySelectorAll('#frames .bad, #frames img').length")
     assert not page.complaints
 
 

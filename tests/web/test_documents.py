@@ -216,3 +216,11 @@ def test_a_request_that_was_carried_out_and_is_in_no_document_is_noticed():
     exchanges.sent({"action": "authenticate", "requestId": 1, "login": []})
     with pytest.raises(AssertionError, match="a request"):
         exchanges.received(answer)
+
+
+def test_a_document_is_made_once():
+    """Anybody may ask for it as often as they like; only where the hub is differs."""
+    one, other = (make_document(host=host, secure=True, path="/websocket") for host in ("one", "other"))
+
+    assert one["components"] is other["components"]
+    assert [document["servers"]["hub"]["host"] for document in (one, other)] == ["one", "other"]

@@ -117,17 +117,23 @@ function frame(way, text) {
   const words = { in: "received", out: "sent", note: "note" };
   const at = new Date();
   const time = `${at.toLocaleTimeString("en-GB")}.${String(at.getMilliseconds()).padStart(3, "0")}`;
-  const failed = way === "in" && text.includes('"status":"error"');
-  const line = element("li", { className: `${way}${failed ? " bad" : ""}` },
+  const code = way === "in" ? refusal(text) : null;
+  const line = element("li", { className: `${way}${code ? " bad" : ""}` },
     element("time", { textContent: time }),
     element("b", { textContent: { in: "←", out: "→", note: "!" }[way], ariaLabel: words[way] }),
     element("pre", { textContent: way === "note" ? text : compact(text) }));
-  if (failed) line.append(element("a", { href: `#errors-${JSON.parse(text).code}`, textContent: "What to do" }));
+  if (code) line.append(element("a", { href: `#errors-${code}`, textContent: "What to do" }));
   const frames = $("frames");
   const atEnd = frames.scrollHeight - frames.scrollTop - frames.clientHeight < 30;
   frames.append(line);
   while (frames.children.length > SHOWN_FRAMES) frames.firstChild.remove();
   if (atEnd) frames.scrollTop = frames.scrollHeight;
+}
+
+// The code of an answer that refuses; a device may tell of errors of its own.
+function refusal(text) {
+  const { status, code } = JSON.parse(text);
+  return status === "error" ? code : null;
 }
 
 function compact(text) {
