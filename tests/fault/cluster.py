@@ -139,7 +139,8 @@ class Cluster:
         )
         pids = [int(line) for line in found.split()]
         if pids:
-            os.kill(pids[number % len(pids)], signal.SIGKILL)
+            with suppress(ProcessLookupError):  # Its gateway may have been killed in this moment, too.
+                os.kill(pids[number % len(pids)], signal.SIGKILL)
 
     async def log(self) -> dict[str, set[int]]:
         """The ids in the log, by the names of the messages."""
