@@ -14,6 +14,7 @@ from protocol.client_events import Answered, CommandUpdated, Received, Refused, 
 from protocol.client_events import Subscription as Interest
 from protocol.codecs import CODECS, EVENTS, JSON, MSGPACK, Codec
 from protocol.errors import INTERNAL, NOT_PERMITTED, STORAGE, limit_reached
+from protocol.frames import header
 from protocol.names import Action, CloseCode, Endpoint, Kind, Subprotocol
 from protocol.requests import InsertNotification, ServerInfo
 from tests.builders import command, notification, user
@@ -504,3 +505,14 @@ def test_both_codecs_are_tried():
         here = connection(codec)
 
         assert here.receive(other.encode({"action": "server/info"})) is None
+
+
+@pytest.mark.parametrize("codec", [JSON, EVENTS])
+def test_what_nobody_asked_for_is_told_as_everything_is(codec):
+    """In a frame on a socket, and as text on a stream."""
+    here = Connection(endpoint=Endpoint.CLIENT, codec=codec, extended=True)
+
+    here.tell({"action": "told", "of": 1})
+
+    written = codec.encode({"action": "told", "of": 1})
+    assert here.outbox.take(0) == (written if codec is EVENTS else header(codec.opcode, len(written)) + written)
