@@ -34,7 +34,7 @@ async def test_an_hour_of_silence_does_not_cost_the_next_insert(home):
 async def test_who_asks_for_more_than_is_under_way_does_not_wait_for_each(start_hub, failing):
     """However many requests a peer has sent, and however few are carried out at once, all are refused when the first
     has waited for long enough; what had not begun by then never gets to the store."""
-    home = await start_hub(world(), database_wait_s="0.2")
+    home = await start_hub(world(), database_wait_s="1")
     admin, gate = await home.key("admin"), Gate()
     await admin.succeed("notification/insert", **NOTIFICATION)
     failing(home).gates["write"] = gate
