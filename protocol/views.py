@@ -57,8 +57,6 @@ class View(Generic[T]):
 
     def in_mode(self, *, extended: bool) -> "View[T]":
         """What one mode shows, and nothing of the other."""
-        if not self.more:
-            return self
         shown = self.members | self.more if extended else self.members
         return View(f"{self.name}Extended" if extended else self.name, shown, optional=self.optional)
 

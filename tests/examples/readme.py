@@ -5,7 +5,7 @@ import re
 from tests.examples.programs import ROOT
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.M | re.S)
+BLOCKS = re.findall(r"^```(\w*)[^\n]*\n(.*?)^```$", TEXT, re.M | re.S)
 SPANS = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", TEXT, flags=re.M | re.S))
 """What stands between single backticks."""
 
