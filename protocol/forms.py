@@ -63,11 +63,14 @@ def _to_descending(value: Any, name: str) -> bool:
     return bool(value.upper() == "DESC")
 
 
+_ANY_CASE: Schema = {"type": "string", "x-any-case": True}
+"""One of an enumeration, in capital or small letters."""
+
 NUMBER_ASKED = Type(_to_query_number, {"type": "integer", "format": "int64"}, is_number=True)
 COUNT = Type(_to_count, {"type": "integer", "minimum": 0}, is_number=True)
 TEXT_ASKED = Type(to_text, {"type": "string"})
 TIME_ASKED = Type(_to_asked_time, {"type": "string", "examples": ["2015-07-24T09:57:04.120"]})
-SORT_ORDER = Type(_to_descending, {"type": "string", "enum": ["ASC", "DESC"], "default": "ASC"})
+SORT_ORDER = Type(_to_descending, {**_ANY_CASE, "enum": ["ASC", "DESC"], "default": "ASC"})
 
 
 def one_of(*names: str) -> Type:
@@ -79,7 +82,7 @@ def one_of(*names: str) -> Type:
         return str(value.lower())
 
     known = {one.lower() for one in names}
-    return Type(convert, {"type": "string", "enum": list(names)})
+    return Type(convert, {**_ANY_CASE, "enum": list(names)})
 
 
 def path(type_: Type, name: str = "") -> Any:

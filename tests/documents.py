@@ -6,22 +6,28 @@ that the documents name under ``x-also`` count then. Schemas are compiled once e
 
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from urllib.parse import parse_qsl
 
 import jsonschema_rs
 
 from hub.rest.api import ROUTES
+from hub.rest.application import OVERRIDES
 from hub.rest.openapi import make_document as make_openapi
 from hub.rest.routes import Routes
 from hub.web.asyncapi import make_document as make_asyncapi
 from hub.web.asyncapi import word
 from protocol.errors import HubError
+from protocol.values import INTEGER_TEXT
 
 ASYNCAPI = make_asyncapi(host="localhost", secure=False, path="/websocket")
 OPENAPI = make_openapi(ROUTES, servers=["/rest"], as_devicehive=True)
 _ROUTES = Routes(ROUTES)
+HEADERS_THAT_TELL = {"www-authenticate", "retry-after", "allow", "location", "set-cookie", "link", "etag"}
+"""Headers of an answer that tell clients more than HTTP does by itself."""
 
 
 def leniently(schema: Any) -> Any:
@@ -118,43 +124,139 @@ def _schema(template: str, method: str, place: str, media: str) -> jsonschema_rs
     return jsonschema_rs.Draft202012Validator(leniently(whole) if place == "request" else whole)
 
 
-def check_exchange(method: str, path: str, asked: bytes, answer: Any) -> None:
+def check_exchange(method: str, path: str, headers: Iterable[tuple[str, Any]], asked: bytes, answer: Any) -> None:
     """Hold a request and its answer against the OpenAPI document, if it is of an operation that there is.
 
-    What answers beside the API (a prefix that is none) has no header for foreign pages.
+    Of a request that was carried out, everything counts: who asks and how (``security``), each value in its path and
+    query and in those of its headers that the hub reads, and its body. What answers beside the API (a prefix that is
+    none) has no header for foreign pages.
 
     Args:
         path: below the REST root, with its query.
+        headers: as they were sent.
         asked: the body.
         answer: its ``status``, ``headers`` and ``body``.
 
     Raises:
         AssertionError: the document tells of no such answer, or of no such request where it was carried out.
     """
-    template, method = _template(method, path), method.lower()
-    if template is None or "access-control-allow-origin" not in answer.headers:
+    sent_headers = _by_name(headers)
+    method = carried_out(method, sent_headers)
+    route, method = _find(method, path), method.lower()
+    if route is None or "access-control-allow-origin" not in answer.headers:
         return
-    responses = OPENAPI["paths"][template][method]["responses"]
+    template, values = route
+    operation = OPENAPI["paths"][template][method]
     what = f"the answer {answer.status} to {method.upper()} {template}"
-    assert str(answer.status) in responses, f"{what} is in no document"
+    assert str(answer.status) in operation["responses"], f"{what} is in no document"
+    _check_answered(operation["responses"][str(answer.status)].get("headers", {}), answer.headers, what)
     if answer.body:
         _check_body(template, method, str(answer.status), answer.headers.get("content-type", ""), answer.body, what)
-    if answer.status < 300 and asked.strip():
-        _check_body(template, method, "request", "application/json", asked, f"the body of {method.upper()} {template}")
+    if answer.status >= 300:
+        return
+    sent = Sent(values, _first(parse_qsl(path.partition("?")[2], keep_blank_values=True)), sent_headers)
+    what = f"{method.upper()} {template}"
+    _check_sent([*OPENAPI["paths"][template]["parameters"], *operation.get("parameters", [])], sent, what)
+    _check_security(operation["security"], sent.headers, what)
+    if asked.strip():
+        _check_body(template, method, "request", sent.headers.get("content-type", ""), asked, f"the body of {what}")
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What a request holds beside its body, by name; names of headers in lower case."""
+
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+
+    def at(self, parameter: Mapping[str, Any]) -> str | None:
+        """The text of a parameter; None: it was not sent."""
+        name = parameter["name"]
+        if parameter["in"] == "header":
+            return self.headers.get(name.lower())
+        return (self.path if parameter["in"] == "path" else self.query).get(name)
+
+
+def carried_out(method: str, headers: Mapping[str, str]) -> str:
+    """The method of the operation that a request asks for."""
+    override = headers.get("x-http-method-override", "").upper()
+    method = override if method == "POST" and override in OVERRIDES else method
+    return "GET" if method == "HEAD" else method
+
+
+def _first(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Of several with one name, the first counts."""
+    return dict(reversed(list(pairs)))
+
+
+def _by_name(headers: Iterable[tuple[str, Any]]) -> dict[str, str]:
+    return _first(
+        (name.lower(), value.decode("latin-1") if isinstance(value, bytes) else value) for name, value in headers
+    )
+
+
+def _check_sent(parameters: list[Any], sent: Sent, what: str) -> None:
+    queried = {parameter["name"] for parameter in parameters if parameter["in"] == "query"}
+    assert not (more := sent.query.keys() - queried), f"{what} has a query that no document tells of: {more}"
+    for parameter in parameters:
+        text = sent.at(parameter)
+        assert text is not None or not parameter.get("required"), f"{what} misses {parameter['name']}"
+        if text is not None and not (text == "" and parameter.get("allowEmptyValue")):
+            _check(_value(json.dumps(parameter["schema"])), _read(text, parameter["schema"]), f"{what}, {parameter}")
+
+
+def _check_answered(told: Mapping[str, Any], headers: Mapping[str, str], what: str) -> None:
+    known = {name.lower(): header["schema"] for name, header in told.items()}
+    for name in HEADERS_THAT_TELL & headers.keys():
+        assert name in known, f"{what} has a header that no document tells of: {name}"
+        _check(_value(json.dumps(known[name])), _read(headers[name], known[name]), f"{what}, {name}")
+
+
+def _check_security(ways: list[Mapping[str, Any]], headers: Mapping[str, str], what: str) -> None:
+    scheme = headers.get("authorization", "").partition(" ")[0].lower()
+    has = {"basic": scheme == "basic", "key": scheme == "bearer"}
+    has |= {"deviceId": "auth-deviceid" in headers, "deviceKey": "auth-devicekey" in headers}
+    assert any(all(has[name] for name in way) for way in ways), f"{what} is open to {ways} only"
+
+
+@cache
+def _value(schema: str) -> jsonschema_rs.Validator:
+    return jsonschema_rs.Draft202012Validator(json.loads(schema))
+
+
+def _read(text: str, schema: Mapping[str, Any]) -> Any:
+    """The value of a text: texts have no types of their own."""
+    if schema.get("type") == "integer" and INTEGER_TEXT.fullmatch(text):
+        return int(text)
+    if schema.get("x-any-case"):
+        return next((one for one in schema["enum"] if one.lower() == text.lower()), text)
+    return text
 
 
 def _check_body(template: str, method: str, place: str, media: str, body: bytes, what: str) -> None:
-    media = media.partition(";")[0]
+    media = media.partition(";")[0].strip().lower()
     validator = _schema(template, method, place, media)
-    assert place == "request" or validator is not None, f"{what}: the document tells of no {media}"
-    if validator is not None and media == "application/json":
-        _check(validator, json.loads(body), what)
+    if validator is None:
+        told = OPENAPI["paths"][template][method].get("requestBody", {}).get("content", {"text/plain": None})
+        # A body that nobody reads may be anything, and so may one that is taken as it is.
+        assert place == "request", f"{what}: the document tells of no {media}"
+        assert "text/plain" in told, f"{what}: the document tells of no {media}"
+    elif media in READ:
+        _check(validator, READ[media](body), what)
 
 
-def _template(method: str, path: str) -> str | None:
+READ = {
+    "application/json": json.loads,
+    "application/x-www-form-urlencoded": lambda body: dict(parse_qsl(body.decode())),
+}
+"""Bodies that have members, by their media types."""
+
+
+def _find(method: str, path: str) -> tuple[str, Mapping[str, str]] | None:
     try:
         found = _ROUTES.find(path.partition("?")[0])
     except HubError:
         return None
     route = found.routes.get(method)
-    return None if route is None else route.path
+    return None if route is None else (route.path, found.values)

@@ -10,6 +10,10 @@ from protocol.errors import BAD_CREDENTIALS, NOT_AUTHENTICATED, Unauthorized
 
 Headers = Mapping[str, str]
 
+_BASIC, _BEARER = (f'{scheme} realm="devicehive"' for scheme in ("Basic", "Bearer"))
+CHALLENGES = (_BASIC, _BEARER)
+"""What ``WWW-Authenticate`` may say."""
+
 
 async def authenticate(gateway: Gateway, headers: Headers, peer: Peer) -> Principal:
     """The principal of a request. An ``Authorization`` header wins over a device's headers.
@@ -55,7 +59,7 @@ def challenge(headers: Headers) -> str:
     """What ``WWW-Authenticate`` says. A page gets no Basic, or its browser would open a window for passwords."""
     bearer = headers.get("authorization", "").strip().lower().startswith("bearer")
     by_page = "origin" in headers or "x-requested-with" in headers
-    return f'{"Bearer" if bearer or by_page else "Basic"} realm="devicehive"'
+    return _BEARER if bearer or by_page else _BASIC
 
 
 def seconds(retry_after_s: float) -> str:

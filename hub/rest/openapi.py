@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hub.core.access import RULES, Rule
+from hub.rest.callers import CHALLENGES
 from hub.rest.replies import EVENT_STREAM
 from hub.rest.route import Media, Route
 from protocol.errors import (
@@ -17,6 +18,7 @@ from protocol.errors import (
     TOO_MANY,
     WRONG_METHOD,
     WRONG_TYPE,
+    HubError,
     Problem,
 )
 from protocol.forms import Entry, Place, entries
@@ -60,8 +62,22 @@ EVENTS_TOLD = (
 _ABOUT = (
     "The REST API of DeviceHive 2.0. REST and WebSockets carry out the same actions with the same rights. Times are "
     "UTC, `yyyy-MM-ddTHH:mm:ss.SSS`, without a zone. Absent values are written as null; in a body, what is absent "
-    "stays as it is."
+    "stays as it is. `Hub-Version: 1` asks for what the hub adds. A client that can send nothing else asks for `PUT`, "
+    "`DELETE` or `HEAD` by a `POST` with `X-HTTP-Method-Override`."
 )
+
+VERSION: Document = {
+    "name": "Hub-Version",
+    "in": "header",
+    "description": "1 adds `reason`, `detail` and `retryAfter` to errors, and `state` to commands",
+    "schema": {"type": "string", "enum": ["1"]},
+}
+"""A header of every request."""
+
+_CHALLENGE: Document = {"WWW-Authenticate": {"schema": {"type": "string", "enum": [*CHALLENGES]}}}
+_WAIT: Document = {"Retry-After": {"description": "seconds", "schema": {"type": "integer", "minimum": 0}}}
+HEADERS_TOLD: dict[int, Document] = {401: _CHALLENGE, 429: _WAIT, 503: _WAIT}
+"""Headers of a refusal that say what to do about it, by its status. None of them is always there."""
 
 
 def make_document(routes: Iterable[Route], *, servers: Iterable[str], as_devicehive: bool) -> Document:
@@ -76,7 +92,7 @@ def make_document(routes: Iterable[Route], *, servers: Iterable[str], as_deviceh
     for route in routes:
         if as_devicehive or not route.only_devicehive:
             operation = without_views(_operation(route), components)
-            paths.setdefault(route.path, {})[route.method.lower()] = operation
+            paths.setdefault(route.path, {"parameters": [VERSION]})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "Hub", "version": __version__, "description": _ABOUT},
@@ -153,12 +169,22 @@ def _parameter(entry: Entry) -> Document:
     parameter: Document = {"name": entry.name, "in": entry.place.value, "schema": _plain(entry)}
     if entry.place is Place.PATH:
         parameter["required"] = True
+    elif entry.place is Place.QUERY and _may_be_empty(entry):
+        parameter["allowEmptyValue"] = True
     return parameter
 
 
+def _may_be_empty(entry: Entry) -> bool:
+    """Whether an empty text is taken for an absent one."""
+    try:
+        return entry.type.convert("", entry.name) in (None, entry.default)
+    except HubError:
+        return False
+
+
 def _plain(entry: Entry) -> Document:
-    """The schema of a text in a path or query: there is no null."""
-    schema = dict(entry.type.schema)
+    """The schema of a text in a path, query or header: there is no null, and no other type that counts as it."""
+    schema = {key: value for key, value in entry.type.schema.items() if key != "x-also"}
     if isinstance(schema.get("type"), list):
         schema["type"] = next(name for name in schema["type"] if name != "null")
     return schema
@@ -180,7 +206,7 @@ def _responses(route: Route) -> Document:
     problems = _refusals(route)
     silent = {problem.code for problem in route.silent}
     responses: Document = {
-        str(status): {"description": text, **({} if status in silent else _error_content())}
+        str(status): {"description": text, **_headers(status), **({} if status in silent else _error_content())}
         for status, text in _texts(problems).items()
     }
     responses["431"] = {"description": "More or longer headers than there may be", **_error_content()}
@@ -201,6 +227,10 @@ def _success(route: Route) -> Document:
             "content": {EVENT_STREAM: {"schema": {"type": "string"}, "x-data": route.answer}},
         }
     return {"description": "Done", "content": {"application/json": {"schema": route.answer}}}
+
+
+def _headers(status: int) -> Document:
+    return {"headers": HEADERS_TOLD[status]} if status in HEADERS_TOLD else {}
 
 
 def _error_content() -> Document:

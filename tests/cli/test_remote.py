@@ -6,6 +6,7 @@ import re
 import ssl
 from pathlib import Path
 
+import httpx
 import pytest
 
 from hub.cli.remote import RemoteTx
@@ -13,6 +14,8 @@ from hub.cli.remote_values import device_number, guid_of
 from hub.cli.rest import Rest, rest_url
 from tests.certificates import self_signed
 from tests.cli.conftest import ROOT, Done, Installation
+from tests.documents import check_exchange
+from tests.edge_client import Response
 from tests.rest import http
 from tests.rest.conftest import Site, StartSite, cheap_passwords, start_site, templates
 
@@ -34,6 +37,21 @@ class Remote:
 
     async def plainly(self, *words: str, **options) -> Done:
         return await asyncio.to_thread(self._elsewhere.hub, *words, **options)
+
+
+@pytest.fixture(autouse=True)
+def told(monkeypatch) -> None:
+    """What commands ask, and what they are answered, is held against the OpenAPI document."""
+    send = httpx.Client.send
+
+    def checked(self: httpx.Client, request: httpx.Request, **options) -> httpx.Response:
+        answer = send(self, request, **options)
+        path = request.url.raw_path.decode().partition("/rest")[2]
+        found = Response(answer.status_code, "", dict(answer.headers), answer.content)
+        check_exchange(request.method, path, request.headers.items(), request.content, found)
+        return answer
+
+    monkeypatch.setattr(httpx.Client, "send", checked)
 
 
 @pytest.fixture

@@ -95,8 +95,7 @@ class Client:
             told += [("Content-Length", str(len(payload))), *([("Content-Type", media)] if media else [])]
         data = request(self.root + path, told, method=method) + payload
         answer = await self.send(data, to_head=method == "HEAD")
-        if not any(name.lower() == "x-http-method-override" for name, _ in headers):
-            check_exchange(method, path, payload if media == JSON else b"", answer)
+        check_exchange(method, path, told, payload, answer)
         return answer
 
     async def send(self, data: bytes, *, to_head: bool = False, within_s: float = WAIT_S) -> Response:

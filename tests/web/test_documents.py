@@ -27,7 +27,8 @@ from protocol.message_views import COMMAND, CREATED_NOTIFICATION, NOTIFICATION
 from protocol.messages import Command, Notification
 from protocol.names import Action, CloseCode, Kind
 from protocol.requests import REQUESTS
-from tests.documents import Exchanges, check_frame
+from tests.documents import Exchanges, check_exchange, check_frame
+from tests.edge_client import Response
 from tests.web.test_http import HOST, get
 
 DOCUMENT = make_document(host="hub.example", secure=True, path="/api/websocket")
@@ -216,6 +217,65 @@ def test_a_request_that_was_carried_out_and_is_in_no_document_is_noticed():
     exchanges.sent({"action": "authenticate", "requestId": 1, "login": []})
     with pytest.raises(AssertionError, match="a request"):
         exchanges.received(answer)
+
+
+BASIC = ("Authorization", "Basic eDp5")
+NETWORK = b'{"id":1,"key":null,"name":"home","description":null,"devices":[]}'
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "answer"),
+    [
+        ("GET", "/network?take=1&skip=&sortField=name&sortOrder=desc", [BASIC], (200, {}, b"[]")),
+        ("HEAD", "/network?take=1", [BASIC, ("Hub-Version", "1")], (200, {}, b"")),
+        ("GET", "/network/%31?any=1", [BASIC], (404, {}, b"")),
+        ("POST", "/network/1", [BASIC, ("x-http-method-override", "DELETE")], (204, {}, b"")),
+        ("GET", "/no/such?x=1", [], (200, {}, b"")),
+        ("GET", "/info", [], (200, {}, b"")),
+        ("GET", "/network", [], (401, {"www-authenticate": 'Basic realm="devicehive"'}, b"")),
+    ],
+)
+def test_an_exchange_that_is_in_the_document_passes(method, path, headers, answer):
+    """What was refused may have been anything; what is no operation, too."""
+    check_exchange(method, path, headers, b"", _answered(*answer))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "answer", "noticed"),
+    [
+        ("GET", "/network?more=1", [BASIC], (200, {}, b"[]"), "a query that no document"),
+        ("GET", "/network?take=x", [BASIC], (200, {}, b"[]"), '"x" is not of type "integer"'),
+        ("GET", "/network?take=-1", [BASIC], (200, {}, b"[]"), "less than the minimum"),
+        ("GET", "/network?sortOrder=down", [BASIC], (200, {}, b"[]"), '"down" is not one of'),
+        ("GET", "/network?sortField=", [BASIC], (200, {}, b"[]"), '"" is not one of'),
+        ("GET", "/network/one", [BASIC], (200, {}, NETWORK), '"one" is not of type'),
+        ("GET", "/network", [BASIC, ("hub-version", "2")], (200, {}, b"[]"), '"2" is not one of'),
+        (
+            "POST",
+            "/device/lamp/notification",
+            [BASIC, ("Idempotency-Key", "x" * 65)],
+            (201, {}, b""),
+            "longer than 64",
+        ),
+        ("GET", "/network", [], (200, {}, b"[]"), "open to"),
+        ("GET", "/network", [("Auth-DeviceID", "lamp")], (200, {}, b"[]"), "open to"),
+        ("GET", "/network", [BASIC], (200, {"etag": "1"}, b"[]"), "a header that no document"),
+        ("GET", "/network", [], (401, {"www-authenticate": "Digest"}, b""), '"Digest" is not one of'),
+        ("GET", "/network", [BASIC], (429, {"retry-after": "soon"}, b""), '"soon" is not of type'),
+        ("GET", "/network", [BASIC], (418, {}, b""), "in no document"),
+        ("GET", "/network", [BASIC], (200, {}, b"{}"), "not as its document says"),
+    ],
+)
+def test_an_exchange_that_no_document_tells_of_is_noticed(method, path, headers, answer, noticed):
+    """A value in its query, path or headers, credentials, a header of the answer, a status, a body."""
+    with pytest.raises(AssertionError, match=noticed):
+        check_exchange(method, path, headers, b"", _answered(*answer))
+
+
+def _answered(status: int, headers: dict[str, str], body: bytes) -> Response:
+    return Response(
+        status, "", {"access-control-allow-origin": "*", "content-type": "application/json", **headers}, body
+    )
 
 
 def test_a_document_is_made_once():
