@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from protocol.client_events import (
+    ENDED_SILENTLY,
     Answered,
     Closing,
     CommandUpdated,
@@ -40,6 +41,7 @@ from protocol.client_events import (
     Subscription,
     Unexpected,
     Unreadable,
+    WatchRefused,
     member,
     seconds,
 )
@@ -149,7 +151,7 @@ class Client:
         self._routes: dict[str, Subscription] = {}
         self._retired: set[str] = set()
         self._early: list[_Push] = []
-        self._watched: dict[int, Members] = {}
+        self._watched: dict[int, tuple[Action, Members]] = {}
         self._pushes: dict[str, Callable[[Members], list[Event]]] = {
             Action.NOTIFICATION_INSERT: self._notification,
             Action.COMMAND_INSERT: self._command,
@@ -238,9 +240,9 @@ class Client:
             if not subscription.paused:
                 self._subscribe(subscription)
         self._outgoing.extend(request_id for request_id, pending in self._pending.items() if pending.kept)
-        # Repeating an insert with its key inserts nothing, and makes this connection hear of the command's updates.
-        for members in self._watched.values() if self.extended else ():
-            self._ask(Action.COMMAND_INSERT, members, _nothing, _nothing)
+        if self.extended:
+            for command_id in self._watched:
+                self._watch(command_id)
         return [*events, Ready()]
 
     # --- asking ---
@@ -270,22 +272,36 @@ class Client:
         """Forget a request: it is not repeated, and an answer that still comes is passed over."""
         self._pending.pop(request_id, None)
 
-    def watch(self, command_id: int, members: Members) -> None:
-        """Hear of updates of a command after reconnects too.
+    def watch(self, command_id: int, action: Action, members: Members) -> None:
+        """Hear of updates of a command after reconnects too: by asking again what made this connection hear of them.
 
         Args:
-            command_id: from the answer to the ``command/insert``.
-            members: the members of that request, ``idempotencyKey`` included: it is repeated on the next connection.
+            command_id: from the answer to the request.
+            action: ``command/insert``, whose repetition inserts nothing, or ``command/watch``.
+            members: the members of that request, an insert's ``idempotencyKey`` included.
 
         Raises:
             ClientLimit: too many commands are watched.
         """
-        self._check_limit("watched-commands", len(self._watched))
-        self._watched[command_id] = _copied(members)
+        if command_id not in self._watched:
+            self._check_limit("watched-commands", len(self._watched))
+        self._watched[command_id] = action, _copied(members)
 
     def unwatch(self, command_id: int) -> None:
         """Let go of a watched command; unknown ids are fine."""
         self._watched.pop(command_id, None)
+
+    def _watch(self, command_id: int) -> None:
+        action, members = self._watched[command_id]
+        if action is Action.COMMAND_INSERT:
+            self._ask(action, members, lambda answer: _ended_meanwhile(members, answer), _nothing)
+            return
+        self._ask(
+            action,
+            members,
+            lambda answer: [CommandUpdated(CommandView.read(answer.get("command")))],
+            lambda refusal: [Interrupted(refusal) if refusal.temporary else WatchRefused(command_id, refusal)],
+        )
 
     def take(self) -> list[bytes]:
         """The payloads to write now, in order; each is given out once per connection."""
@@ -487,6 +503,15 @@ class Client:
         self._subscriptions.pop(subscription, None)
         refusal = Refusal.read({"code": 401, "error": "the hub ended the subscription", **members})
         return [Ended(subscription, refusal)]
+
+
+def _ended_meanwhile(asked: Members, answer: Members) -> list[Event]:
+    """What the answer to a repeated insert says of the command. What the device has said comes as a push behind it."""
+    made = member(answer, "command", dict)
+    if made.get("state") not in ENDED_SILENTLY:
+        return []
+    command = {**member(asked, "command", dict), "deviceGuid": asked.get("deviceGuid"), **made}
+    return [CommandUpdated(CommandView.read(command))]
 
 
 def _copied(members: Members) -> dict[str, Any]:

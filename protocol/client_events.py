@@ -10,6 +10,9 @@ from protocol.times import format_ms, parse_ms
 REMEMBERED_IDS = 4_096
 """How many message ids a subscription remembers. A repetition of an older one comes through again."""
 
+ENDED_SILENTLY = ("expired", "cancelled")
+"""States of commands of which no device will speak."""
+
 Members = Mapping[str, Any]
 T = TypeVar("T")
 
@@ -102,7 +105,7 @@ class CommandView:
     @property
     def finished(self) -> bool:
         """Whether the device has spoken, or never will."""
-        return self.status is not None or self.result is not None or self.state in ("done", "expired", "cancelled")
+        return self.status is not None or self.result is not None or self.state in ("done", *ENDED_SILENTLY)
 
     @classmethod
     def read(cls, members: Any) -> "CommandView":
@@ -307,9 +310,17 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class CommandUpdated:
-    """An update of a command that this client inserted."""
+    """What has become of a command that this client inserted or watches."""
 
     command: CommandView
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRefused:
+    """The hub tells nothing more of a watched command."""
+
+    command_id: int
+    refusal: Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +351,7 @@ Event = (
     | Ended
     | Received
     | CommandUpdated
+    | WatchRefused
     | Closing
     | Unreadable
 )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from hub.client.credentials import Credentials, Registration
-from hub.client.session import Session, answered_id
+from hub.client.session import Session, answered_command, answered_id
 from hub.client.socket import Options
 from hub.client.stream import Stream
 from protocol.client_events import CommandView, MessageView, NotificationView, Subscription
@@ -173,19 +173,25 @@ class Hub:
         parameters: Any = None,
         *,
         lifetime_s: int | None = None,
+        queue: bool = True,
         timeout_s: float = 10.0,
         idempotency_key: str | None = None,
     ) -> CommandView:
         """Send a command and wait until the device has answered it; ``status`` and ``result`` are its words.
 
-        The first update with a status or a result counts. A command that a connection in extended mode lost sight of is
-        found again after the reconnect.
+        The first update with a status or a result counts, or that the command expired or was cancelled (``state``). A
+        command that a connection in extended mode lost sight of is found again after the reconnect.
+
+        Args:
+            lifetime_s: seconds until it expires; None: never.
+            queue: False: refuse with ``not-connected`` while the device listens to no commands (extended mode).
 
         Raises:
-            NoAnswer: not in time. With ``command_id`` the hub has the command, and the device may still carry it out.
+            NoAnswer: not in time. With ``command_id`` the hub has the command, and the device may still carry it out:
+                :meth:`wait_for` goes on waiting, :meth:`cancel` takes it back.
         """
-        members = _insertion(device, name, parameters, lifetime_s, idempotency_key)
-        return await self._session.carry_out(members, timeout_s=timeout_s)
+        members = _insertion(device, name, parameters, lifetime_s, idempotency_key, queue=queue)
+        return await self._session.follow(Action.COMMAND_INSERT, members, timeout_s=timeout_s)
 
     async def insert_command(
         self,
@@ -194,13 +200,41 @@ class Hub:
         parameters: Any = None,
         *,
         lifetime_s: int | None = None,
+        queue: bool = True,
         timeout_s: float | None = None,
         idempotency_key: str | None = None,
     ) -> int:
-        """Store a command for a device without waiting for the device. Returns the command's id."""
-        members = _insertion(device, name, parameters, lifetime_s, idempotency_key)
+        """Store a command for a device without waiting for the device; arguments as of :meth:`send`.
+
+        Returns:
+            The command's id.
+        """
+        members = _insertion(device, name, parameters, lifetime_s, idempotency_key, queue=queue)
         answer = await self._session.call(Action.COMMAND_INSERT, members, timeout_s=timeout_s)
         return answered_id(answer, "command")
+
+    async def command(self, device: str, command_id: int, *, timeout_s: float | None = None) -> CommandView:
+        """A command as it is now, with its ``state`` (extended mode)."""
+        answer = await self._session.call(Action.COMMAND_GET, _named(device, command_id), timeout_s=timeout_s)
+        return answered_command(answer)
+
+    async def wait_for(self, device: str, command_id: int, *, timeout_s: float = 10.0) -> CommandView:
+        """Wait until a command has been answered, has expired or was cancelled, whoever sent it (extended mode).
+
+        What has happened already counts; a reconnect changes nothing.
+
+        Raises:
+            NoAnswer: not in time.
+        """
+        return await self._session.follow(Action.COMMAND_WATCH, _named(device, command_id), timeout_s=timeout_s)
+
+    async def cancel(self, device: str, command_id: int, *, timeout_s: float | None = None) -> None:
+        """Take a command back: no device gets it any more (extended mode). Doing so twice is harmless.
+
+        Raises:
+            HubRefused: too late: it was received, or has expired; ``detail`` has its ``state``.
+        """
+        await self._session.call(Action.COMMAND_CANCEL, _named(device, command_id), timeout_s=timeout_s)
 
     async def update_command(
         self, device: str, command_id: int, *, status: str, result: Any = None, timeout_s: float | None = None
@@ -259,6 +293,13 @@ class Command:
     @property
     def parameters(self) -> Any:
         return self.view.parameters
+
+    async def received(self, *, timeout_s: float | None = None) -> None:
+        """Tell whoever sent the command that it is here: from now on it can neither expire nor be cancelled.
+
+        :meth:`reply` says so, too; this is for what takes a while. Extended mode.
+        """
+        await self._device._receive(self.id, timeout_s=timeout_s)
 
     async def reply(self, status: str, result: Any = None, *, timeout_s: float | None = None) -> None:
         """Tell whoever sent the command how it went; the hub has stored it when this returns.
@@ -343,6 +384,10 @@ class Device:
             await self._session.call(Action.DEVICE_SAVE, members, timeout_s=timeout_s)
         return Device(self._session, guid, {"deviceId": guid, "deviceKey": key})
 
+    async def _receive(self, command_id: int, *, timeout_s: float | None) -> None:
+        members = {**_named(self.guid, command_id), **self._speaker}
+        await self._session.call(Action.COMMAND_RECEIVE, members, timeout_s=timeout_s)
+
     async def _update(self, command_id: int, status: str, result: Any, *, timeout_s: float | None) -> None:
         members = {**_update(self.guid, command_id, status, result), **self._speaker}
         await self._session.call(Action.COMMAND_UPDATE, members, timeout_s=timeout_s)
@@ -374,17 +419,22 @@ def _notified(name: str, parameters: Any, idempotency_key: str | None) -> dict[s
 
 
 def _insertion(
-    device: str, name: str, parameters: Any, lifetime_s: int | None, idempotency_key: str | None
+    device: str, name: str, parameters: Any, lifetime_s: int | None, idempotency_key: str | None, *, queue: bool
 ) -> dict[str, Any]:
     command: dict[str, Any] = {"command": name, "parameters": parameters}
     if lifetime_s is not None:
         command["lifetime"] = lifetime_s
-    return {"deviceGuid": device, "command": command, "idempotencyKey": idempotency_key or uuid.uuid4().hex}
+    members = {"deviceGuid": device, "command": command, "idempotencyKey": idempotency_key or uuid.uuid4().hex}
+    return members if queue else {**members, "queue": False}
+
+
+def _named(device: str, command_id: int) -> dict[str, Any]:
+    return {"deviceGuid": device, "commandId": command_id}
 
 
 def _update(device: str, command_id: int, status: str, result: Any) -> dict[str, Any]:
     command = {"status": status} if result is None else {"status": status, "result": result}
-    return {"deviceGuid": device, "commandId": command_id, "command": command}
+    return {**_named(device, command_id), "command": command}
 
 
 def _mapping(answer: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -32,7 +32,9 @@ from protocol.client_events import (
     Rejected,
     Subscribed,
     Subscription,
+    Unexpected,
     Unreadable,
+    WatchRefused,
 )
 from protocol.codecs import TEXT
 from protocol.names import Action, CloseCode, Endpoint
@@ -169,8 +171,8 @@ class Session:
         if self._ended is not None:
             raise self._ended.with_traceback(None)
 
-    async def carry_out(self, members: Members, *, timeout_s: float) -> CommandView:
-        """Insert a command and wait until the device has spoken, or never will.
+    async def follow(self, action: Action, members: Members, *, timeout_s: float) -> CommandView:
+        """Insert or watch a command, and wait until the device has spoken, or never will.
 
         Raises:
             NoAnswer: neither happened in time; ``command_id`` is set if the hub has the command.
@@ -180,13 +182,15 @@ class Session:
 
         def watch(answer: Members) -> None:
             command_id = answered_id(answer, "command")
-            self._client.watch(command_id, members)
+            self._client.watch(command_id, action, members)
             self._results.setdefault(command_id, []).append(result)
             watched.append(command_id)
+            if action is Action.COMMAND_WATCH:
+                self._updated(answered_command(answer))
 
         ends_s = self._now_s() + timeout_s
         try:
-            await self.call(Action.COMMAND_INSERT, members, timeout_s=timeout_s, note=watch)
+            await self.call(action, members, timeout_s=timeout_s, note=watch)
             async with asyncio.timeout_at(ends_s):
                 return await result
         except TimeoutError as exc:
@@ -389,6 +393,8 @@ class Session:
                 self._fail_call(request_id, lambda call: ConnectionLost(f"{call.action.value}: outcome unknown"))
             case CommandUpdated(command):
                 self._updated(command)
+            case WatchRefused(command_id, refusal):
+                self._watch_refused(command_id, HubRefused(refusal, Action.COMMAND_WATCH.value))
             case Subscribed():
                 self._subscribed(event)
             case Ended(subscription, refusal):
@@ -432,6 +438,11 @@ class Session:
             if command.finished and not result.done():
                 result.set_result(command)
 
+    def _watch_refused(self, command_id: int, error: HubRefused) -> None:
+        for result in self._results.get(command_id, ()):
+            if not result.done():
+                result.set_exception(error)
+
     def _subscribed(self, event: Subscribed) -> None:
         self._streams[event.subscription].note(event)
         if event.recovered is False:
@@ -470,3 +481,15 @@ def answered_id(answer: Members, name: str) -> int:
     if not isinstance(message_id, int):
         raise ClientError("the hub's answer does not name an id")
     return message_id
+
+
+def answered_command(answer: Members) -> CommandView:
+    """The command that an answer shows.
+
+    Raises:
+        ClientError: it shows none.
+    """
+    try:
+        return CommandView.read(answer.get("command"))
+    except Unexpected as exc:
+        raise ClientError(f"the hub's answer shows no command: {exc}") from exc

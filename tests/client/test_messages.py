@@ -159,6 +159,9 @@ async def test_a_gateway_speaks_for_several_devices():
 # --- commands and their results ---------------------------------------------------------------------------------------
 
 
+VIEW = {"id": 7, "command": "on", "deviceGuid": "lamp", "timestamp": "2026-01-01T00:00:00.000"}
+
+
 async def test_send_waits_for_the_devices_words():
     """Progress of the hub is passed over; the first status or result counts."""
     async with scripted() as hub, connect(hub.url, access_key="k", options=FAST) as client:
@@ -233,6 +236,107 @@ async def test_two_sends_may_wait_for_one_command():
 
         assert [command.status for command in await within(sending)] == ["done", "done"]
         assert client._session._results == {}
+
+
+async def test_send_learns_that_its_command_ended_while_nobody_was_connected():
+    """No device will speak of it any more: waiting longer helps nobody."""
+    async with scripted() as hub, connect(hub.url, access_key="k", options=FAST) as client:
+        first = await hub.peer()
+        sending = asyncio.create_task(client.send("lamp", "on", lifetime_s=1, queue=False, timeout_s=TIMEOUT_S))
+        asked = await first.request("command/insert")
+        await first.answer(asked, command={"id": 7})
+        await first.drop()
+        second = await hub.peer()
+        made = {"id": 7, "timestamp": "2026-01-01T00:00:00.000", "state": "expired"}
+        await second.answer(await second.request("command/insert"), command=made)
+
+        command = await within(sending)
+
+        assert (asked["queue"], asked["command"]["lifetime"]) == (False, 1)
+        assert (command.id, command.name, command.state, command.finished) == (7, "on", "expired", True)
+
+
+async def test_a_command_is_waited_for_by_its_id():
+    """After a deadline, or by somebody else: over a reconnect as well."""
+    async with scripted() as hub, connect(hub.url, access_key="k", options=FAST) as client:
+        first = await hub.peer()
+        waiting = asyncio.create_task(client.wait_for("lamp", 7, timeout_s=TIMEOUT_S))
+        await first.answer(await first.request("command/watch"), command=VIEW)
+        await first.command("command/update", 7, state="sent")
+        await first.drop()
+        second = await hub.peer()
+        asked = await second.request("command/watch")
+        await second.answer(asked, command={**VIEW, "status": "done", "state": "done"})
+
+        assert (await within(waiting)).status == "done"
+        assert (asked["deviceGuid"], asked["commandId"]) == ("lamp", 7)
+        assert client._session._results == {}
+
+
+async def test_what_has_become_of_a_command_already_counts():
+    """Nobody waits for what has happened."""
+    async with scripted() as hub, connect(hub.url, access_key="k", options=FAST) as client:
+        peer = await hub.peer()
+        waiting = asyncio.create_task(client.wait_for("lamp", 7, timeout_s=TIMEOUT_S))
+        await peer.answer(await peer.request("command/watch"), command={**VIEW, "state": "cancelled"})
+
+        assert (await within(waiting)).state == "cancelled"
+
+
+async def test_waiting_ends_when_the_hub_tells_nothing_more():
+    """Rights were lost, or the command is no longer kept; nobody waits until the deadline."""
+    async with scripted() as hub, connect(hub.url, access_key="k", options=FAST) as client:
+        first = await hub.peer()
+        waiting = asyncio.create_task(client.wait_for("lamp", 7, timeout_s=TIMEOUT_S))
+        await first.answer(await first.request("command/watch"), command=VIEW)
+        await first.drop()
+        second = await hub.peer()
+        await second.refuse(await second.request("command/watch"), 404, error="no such command")
+
+        with pytest.raises(HubRefused, match="no such command"):
+            await within(waiting)
+
+
+async def test_a_command_is_read_and_taken_back():
+    """By whoever may; a refusal says how far it has come."""
+    async with scripted() as hub, connect(hub.url, access_key="k", options=FAST) as client:
+        peer = await hub.peer()
+        reading = asyncio.create_task(client.command("lamp", 7))
+        await peer.answer(await peer.request("command/get"), command={**VIEW, "state": "queued"})
+        cancelling = asyncio.create_task(client.cancel("lamp", 7))
+        await peer.answer(await peer.request("command/cancel"), command={"id": 7, "state": "cancelled"})
+        late = asyncio.create_task(client.cancel("lamp", 7))
+        reason = {"reason": "conflict", "detail": {"state": "received"}}
+        await peer.refuse(await peer.request("command/cancel"), 409, **reason)
+        unread = asyncio.create_task(client.command("lamp", 7))
+        await peer.answer(await peer.request("command/get"), command={"id": 7})
+
+        assert (await within(reading)).state == "queued"
+        await within(cancelling)
+        with pytest.raises(HubRefused) as caught:
+            await within(late)
+        assert caught.value.detail == {"state": "received"}
+        with pytest.raises(ClientError, match="shows no command"):
+            await within(unread)
+
+
+async def test_a_device_says_that_it_has_a_command():
+    """Before what takes a while; a gateway says it with the device's key."""
+    async with scripted() as hub, connect_device(hub.url, guid="gw", key="k", options=FAST) as gateway:
+        peer = await hub.peer()
+        lamp = await gateway.speak_for("lamp", key="l")
+        stream = lamp.commands()
+        opening = asyncio.create_task(stream.open())
+        await peer.subscribe("command/subscribe", position=0)
+        await within(opening)
+        await peer.command("command/insert", 7)
+        command = await within(anext(stream))
+        receiving = asyncio.create_task(command.received())
+        asked = await peer.request("command/receive")
+        await peer.answer(asked, command={"id": 7, "state": "received"})
+
+        await within(receiving)
+        assert (asked["deviceGuid"], asked["commandId"], asked["deviceKey"]) == ("lamp", 7, "l")
 
 
 async def test_an_answer_without_an_id_is_an_error_of_its_own():

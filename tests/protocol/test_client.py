@@ -271,7 +271,7 @@ def test_every_queue_has_a_limit_with_a_name(limit):
     fill = {
         "pending-requests": lambda: client.request(Action.SERVER_INFO, {}),
         "subscriptions": lambda: client.subscribe(notifications()),
-        "watched-commands": lambda: client.watch(1, {}),
+        "watched-commands": lambda: client.watch(len(client._watched), Action.COMMAND_WATCH, {}),
     }[limit]
     fill()
 
@@ -309,7 +309,7 @@ def test_members_are_copied():
 def test_a_watched_command_is_inserted_again_to_hear_of_its_updates():
     """With its key that inserts nothing, and binds the updates to the new connection; both answers are fine."""
     client = ready()
-    client.watch(7, {"deviceGuid": "lamp", "idempotencyKey": "k"})
+    client.watch(7, Action.COMMAND_INSERT, {"deviceGuid": "lamp", "idempotencyKey": "k"})
 
     (request,) = reconnect(client)
 
@@ -319,10 +319,52 @@ def test_a_watched_command_is_inserted_again_to_hear_of_its_updates():
     assert reconnect(client, None) == []
 
 
+@pytest.mark.parametrize(
+    ("state", "told"), [("queued", False), ("received", False), ("done", False), ("expired", True), ("cancelled", True)]
+)
+def test_a_command_that_ended_while_nobody_was_connected_is_told(state, told):
+    """The answer to the repeated insert says it. What a device has said comes by itself, right behind that answer."""
+    client = ready()
+    client.watch(7, Action.COMMAND_INSERT, {"deviceGuid": "lamp", "command": {"command": "on", "lifetime": 5}})
+    (request,) = reconnect(client)
+
+    events = answer(client, request, command={"id": 7, "timestamp": "2026-01-01T00:00:00.000", "state": state})
+
+    view = CommandView(7, "on", "lamp", "2026-01-01T00:00:00.000", lifetime_s=5, state=state)
+    assert events == ([CommandUpdated(view)] if told else [])
+
+
+def test_a_command_that_was_asked_about_is_watched_again():
+    """The answer shows what has become of it; a refusal ends it, unless coming back may help."""
+    client = ready()
+    client.watch(7, Action.COMMAND_WATCH, {"deviceGuid": "lamp", "commandId": 7})
+    (request,) = reconnect(client)
+
+    (told,) = answer(client, request, command=command(7, state="done", status="ok"))
+    (gone,) = refuse(client, reconnect(client)[0], code=404)
+    (later,) = refuse(client, reconnect(client)[0], code=503)
+
+    assert (request["action"], request["commandId"]) == ("command/watch", 7)
+    assert (told.command.status, told.command.state) == ("ok", "done")
+    assert (gone.command_id, gone.refusal.code) == (7, 404)
+    assert isinstance(later, Interrupted)
+
+
+def test_watching_one_command_again_takes_no_room():
+    """Inserted, and later asked about: it is one."""
+    client = Client(pending_limit=1)
+
+    client.watch(7, Action.COMMAND_INSERT, {})
+    client.watch(7, Action.COMMAND_WATCH, {})
+
+    with pytest.raises(ClientLimit):
+        client.watch(8, Action.COMMAND_WATCH, {})
+
+
 def test_an_unwatched_command_is_let_go():
     """Letting go twice is harmless."""
     client = ready()
-    client.watch(7, {})
+    client.watch(7, Action.COMMAND_INSERT, {})
     client.unwatch(7)
     client.unwatch(7)
 
