@@ -5,7 +5,7 @@ from typing import Any
 from hub.actions.caller import Caller
 from hub.actions.listing import listing
 from hub.gateway import Gateway
-from hub.store import Tx
+from hub.store import DELETED_AT_ONCE, Tx
 from protocol.entities import OAuthClient
 from protocol.errors import (
     ID_GIVEN,
@@ -78,8 +78,11 @@ async def update_client(gateway: Gateway, caller: Caller, ask: UpdateClient) -> 
 
 
 async def delete_client(gateway: Gateway, caller: Caller, ask: OneClient) -> None:
-    """Delete an OAuth client with its grants, if it is there; keys that it has already stay until they expire."""
-    await gateway.transact(lambda tx, _: tx.oauth.delete_client(ask.client_id))
+    """Delete an OAuth client, if it is there, with its grants and the keys that it has by them: a few at a time, so
+    that the writes of others pass between them. If it is broken off, it is still there; repeating it is safe."""
+    gone = DELETED_AT_ONCE
+    while gone == DELETED_AT_ONCE:
+        gone = await gateway.transact(lambda tx, _: tx.oauth.delete_client(ask.client_id, limit=DELETED_AT_ONCE))
 
 
 def _shown(tx: Tx, caller: Caller, client: OAuthClient) -> ShownClient:

@@ -141,10 +141,14 @@ def update(
 @app.command()
 @placed
 def delete(client: Which, yes: Yes = False, place: Place = HERE) -> None:
-    """Delete an application with its grants. Keys that it has already work until they expire: revoke them first."""
+    """Delete an application with its grants. Keys that it has by them work no more."""
+    from hub.store import DELETED_AT_ONCE
+
     found = place.transact(lambda tx: _find(tx, client))
     confirm(place.told(f"Delete {found.name} and everything that users let it do?"), yes=yes)
-    place.transact(lambda tx: tx.oauth.delete_client(_find(tx, client).id))
+    gone = DELETED_AT_ONCE
+    while gone == DELETED_AT_ONCE:
+        gone = place.transact(lambda tx: tx.oauth.delete_client(found.id, limit=DELETED_AT_ONCE))
     say(f"deleted [bold]{shown(found.name)}[/]")
 
 

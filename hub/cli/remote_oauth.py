@@ -43,8 +43,10 @@ class RemoteOAuth:
     def update_client(self, client_id: int, **changes: Any) -> None:
         self._rest.put(f"/oauth/client/{client_id}", _of_client(changes))
 
-    def delete_client(self, client_id: int) -> None:
+    def delete_client(self, client_id: int, *, limit: int) -> int:
+        """The hub does all of it, whatever the limit."""
         self._rest.delete(f"/oauth/client/{client_id}")
+        return 0
 
     def grant(self, grant_id: int) -> OAuthGrant | None:
         row = self._rest.find(f"{GRANTS}/{grant_id}")

@@ -52,8 +52,9 @@ class OAuth(Protocol):
         redirect_uri: str | Unset = UNSET,
         oauth_id: str | Unset = UNSET,
     ) -> None: ...
-    def delete_client(self, client_id: int) -> bool:
-        """Delete a client with its grants; the keys of these stay. Returns whether there was one."""
+    def delete_client(self, client_id: int, *, limit: int) -> int:
+        """Delete some of a client's grants with their keys, and with the last of them the client. Returns how many; as
+        many as ``limit``: ask again."""
         ...
 
     def grant(self, grant_id: int) -> OAuthGrant | None: ...

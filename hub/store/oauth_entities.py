@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from hub.store import Listing, lists, queries, rows
 from hub.store.oauth import NewClient
@@ -102,11 +102,15 @@ class OAuthEntities:
         if self._sql.update(oauth_client, client_id, values):
             self._changed("oauth_client", client_id)
 
-    def delete_client(self, client_id: int) -> bool:
-        gone = self._sql.write(oauth_client.delete().where(oauth_client.c.id == client_id)) > 0
-        if gone:
+    def delete_client(self, client_id: int, *, limit: int) -> int:
+        of_client = oauth_grant.c.client_id == client_id
+        found = self._sql.execute(select(oauth_grant.c.id, oauth_grant.c.key_id).where(of_client).limit(limit)).all()
+        for row in found:
+            self._changed("oauth_grant", row.id)
+            self._delete_key(row.key_id)
+        if len(found) < limit and self._sql.write(oauth_client.delete().where(oauth_client.c.id == client_id)):
             self._changed("oauth_client", client_id)
-        return gone
+        return len(found)
 
     def _unlocked(self, sealed: str) -> str:
         """A secret; where its pepper is not active any more, one that nobody knows."""

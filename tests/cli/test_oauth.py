@@ -33,7 +33,7 @@ def put_grant(tx):
 
 
 def test_an_application_from_registration_to_deletion(installation):
-    """Its secret is shown when it is made, and again on request only."""
+    """Its secret is shown when it is made, and again on request only. What it was let do ends with it."""
     made = installation.hub("oauth", "create", "wall", "--name", "Wall display", *WALL, "--json").json
     secret = made.pop("secret")
     listed = installation.hub("oauth", "list").out
@@ -43,7 +43,9 @@ def test_an_application_from_registration_to_deletion(installation):
     assert updated == {**SHOWN, "name": "Wall", "subnet": "10.0.0.0/8"}
     assert secret not in installation.hub("oauth", "show", "wall").out
     assert installation.hub("oauth", "show", "wall", "--secret", "--json").json == {**updated, "secret": secret}
+    installation.transact(put_grant)
     installation.hub("oauth", "delete", "wall", "--yes")
+    assert installation.transact(lambda tx: tx.keys(1)) == []
     assert installation.hub("oauth", "list", "--json").json == []
 
 

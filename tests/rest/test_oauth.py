@@ -326,8 +326,10 @@ async def test_a_client_keeps_the_rules(site, body, message):
 
 
 async def test_a_client_is_changed_and_deleted(site, secret, alice):
-    """Its secret stays; with the client go its grants, and keys stay until they expire."""
-    key = (await grant(alice, type="Token"))["accessKey"]["key"]
+    """Its secret stays; with the client go its grants, their keys, and whoever is connected with one."""
+    key = (await grant(alice, type="Token", accessType="Offline"))["accessKey"]["key"]
+    socket = await site.connect()
+    await socket.succeed("authenticate", accessKey=key)
     [shown] = (await site.nobody.get("/oauth/client?namePattern=A%25&name=ignored&sortField=oauthid")).json()
     path = f"/oauth/client/{shown['id']}"
     assert (await site.admin.put(path, {"name": "New", "subnet": ""})).status == 204
@@ -337,7 +339,8 @@ async def test_a_client_is_changed_and_deleted(site, secret, alice):
     assert (await site.admin.get(path)).json()["oauthSecret"] == secret
     assert (await site.admin.delete(path)).status == 204
     assert (await alice.get(GRANTS)).json() == []
-    assert (await site.client(http.key(key)).get("/network")).status == 200
+    assert await socket.closed() == 4401
+    assert (await site.client(http.key(key)).get("/network")).status == 401
 
 
 # --- with a password --------------------------------------------------------------------------------------------------

@@ -227,16 +227,21 @@ async def test_a_grant_goes_with_its_key_and_its_key_with_it(store, alice):
     assert await grants(store) == []
 
 
-async def test_a_client_takes_its_grants_along_and_leaves_the_keys(store, alice):
-    """Whoever has such a key keeps it until it expires."""
+async def test_a_client_takes_its_grants_and_their_keys_along(store, alice):
+    """Some at a time, and itself with the last of them; those of another stay."""
     client = (await add_client(store)).client
-    made = await add_grant(store, alice, client)
+    other = (await add_client(store, oauth_id="other")).client
+    kept, *made = await add_grant(store, alice, other), *[await add_grant(store, alice, client) for _ in range(3)]
 
-    assert await store.transact(lambda tx: tx.oauth.delete_client(client.id))
-    assert not await store.transact(lambda tx: tx.oauth.delete_client(client.id))
+    async def delete_some():
+        gone = await store.transact(lambda tx: tx.oauth.delete_client(client.id, limit=2))
+        return gone, await store.consult(lambda tx: tx.oauth.client(client.id)) is None
 
-    assert await grants(store) == []
-    assert made.key == await store.consult(lambda tx: tx.key(made.key.id))
+    assert [await delete_some() for _ in range(3)] == [(2, False), (1, True), (0, True)]
+    assert await grants(store) == [kept]
+    assert [await store.consult(lambda tx, one=one: tx.key(one.key.id)) for one in (kept, *made)] == [kept.key] + [
+        None
+    ] * 3
 
 
 async def test_a_renewed_key_is_another_one_of_the_same_id(store, alice):
