@@ -1,6 +1,7 @@
 """How far commands have come: what this worker finds out about that, and whoever hears of it."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,9 +26,14 @@ AT_ONCE = 500
 
 
 class States:
-    """The states of commands, as one worker moves them. Each move is in the log before anybody hears of it."""
+    """The states of commands, as one worker moves them. Each move is in the log before anybody hears of it.
+
+    Attributes:
+        moved: how many commands this worker has moved, by where to. An update by a device is another thing.
+    """
 
     def __init__(self, gateway: "Gateway") -> None:
+        self.moved: Counter[CommandState] = Counter()
         self._gateway = gateway
         self._ends: Ends[Command] = Ends()
 
@@ -116,6 +122,7 @@ class States:
         for step, stepped in zip(steps, outcome, strict=True):
             if stepped is None or not stepped.moved:
                 continue
+            self.moved[stepped.command.state] += 1
             if stepped.command.state is CommandState.CANCELLED:
                 self._gateway.fan_out.cancel(step.command_id)
                 self._gateway.others.cancelled(step.command_id)

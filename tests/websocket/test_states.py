@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from hub.web.metrics import registry, render
 from protocol.names import CommandState
 from tests.gateway.inside import take_clock
 from tests.waiting import until
@@ -217,6 +218,34 @@ async def test_the_inserter_hears_that_a_command_expires(world):
     assert (expired["command"]["status"], late["command"]["status"]) == (None, "late")
     assert await alice.pushes() == []
     assert len(world.hub.gateway.states) == 0
+
+
+async def test_what_the_hub_came_to_know_is_counted(world):
+    """Each command once for each state that this worker moved it to; and how many ends are waited for."""
+    clock = take_clock(world.hub.gateway)
+    alice, lamp = await world.user("alice", **JSON_MODE), await world.device("own", "own-key")
+    cancelled, received, _ = [await insert(alice, command={"lifetime": 5}) for _ in range(3)]
+    watched = figures(world, "hub_commands_watched")
+    for _ in range(2):
+        await alice.succeed("command/cancel", deviceGuid="own", commandId=cancelled)
+        await lamp.succeed("command/receive", commandId=received)
+
+    clock.forward(6)
+    pushed = [await alice.push() for _ in range(3)]
+
+    assert states(pushed) == ["cancelled", "received", "expired"]
+    assert watched == {"hub_commands_watched": 3}
+    assert figures(world, "hub_commands_moved_total") == {
+        'hub_commands_moved_total{state="cancelled"}': 1,
+        'hub_commands_moved_total{state="expired"}': 1,
+        'hub_commands_moved_total{state="received"}': 1,
+    }
+
+
+def figures(world: World, name: str) -> dict[str, float]:
+    """The lines of one metric."""
+    lines = render(registry(world.hub.edge)).decode().splitlines()
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)}
 
 
 async def test_what_has_expired_unheard_is_told_to_whoever_asks(world):
