@@ -50,7 +50,7 @@ async def test_the_page_lists_the_operations_and_tries_one(world, page):
     await page.open(f"http://127.0.0.1:{world.hub.port}/api/docs#notificationInsert")
     await page.shows("#notificationInsert .about", "CreateDeviceNotification")
     document = "fetch('rest/openapi.json').then(a => a.json()).then(d => Object.values(d.paths)"
-    ids = await page.value(f"{document}.flatMap(Object.values).map(o => o.operationId))")
+    ids = await page.value(f"{document}.flatMap(Object.values).map(o => o.operationId).filter(Boolean))")
     assert await page.value("[...document.querySelectorAll('#operations details')].map(d => d.id).sort()") == sorted(
         ids
     )
@@ -99,6 +99,19 @@ async def test_operations_can_be_filtered(world, page):
     shown = "[...document.querySelectorAll('details')].filter(d => d.offsetParent !== null).map(d => d.id)"
     assert "notificationInsert" not in await page.value(shown)
     assert "getInfo" in await page.value(shown)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hash", ["%", "%E0%A4%A", "constructor", "no-such-place", '"]'])
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser: needs chromium or chromium-browser on the PATH")
+async def test_an_address_that_leads_nowhere_shows_the_beginning(world, page, hash):  # noqa: A002
+    """Somebody cut a link off, or made one up."""
+    await page.open(f"http://127.0.0.1:{world.hub.port}/api/docs#{hash}")
+
+    await page.shows("#operations", "/info")
+    await page.becomes("!document.querySelector('#operations').hidden && document.querySelector('#sockets').hidden")
+    assert await page.value("document.querySelector('#views a[href=\"#rest\"]').ariaCurrent") == "page"
+    assert not page.complaints
 
 
 @pytest.mark.slow

@@ -33,14 +33,23 @@ function group(name, title, ...children) {
   return element("section", { id: slug(name) }, element("h2", { textContent: title ?? name }), ...children);
 }
 
+// The place that the address names; one that is cut off within a letter names none.
+function asked() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return "";
+  }
+}
+
 function viewOf(hash) {
-  if (VIEWS[hash]) return hash;
+  if (Object.hasOwn(VIEWS, hash)) return hash;
   const box = document.getElementById(hash)?.closest(".view");
   return Object.keys(VIEWS).find((name) => VIEWS[name].box === box?.id) ?? "rest";
 }
 
 function turn() {
-  const hash = decodeURIComponent(location.hash.slice(1));
+  const hash = asked();
   const view = viewOf(hash);
   for (const [name, { box, link }] of Object.entries(VIEWS)) {
     $(box).hidden = name !== view;
@@ -50,10 +59,10 @@ function turn() {
   $("tags").replaceChildren(...[...$(VIEWS[view].box).querySelectorAll(":scope > section")].map((section) =>
     element("li", {}, element("a", { href: `#${section.id}`, textContent: section.querySelector("h2").textContent }))));
   sift();
-  const asked = !VIEWS[hash] && document.getElementById(hash);
-  if (!asked) return;
-  if (asked.tagName === "DETAILS") asked.open = true;
-  asked.scrollIntoView();
+  const place = !Object.hasOwn(VIEWS, hash) && document.getElementById(hash);
+  if (!place) return;
+  if (place.tagName === "DETAILS") place.open = true;
+  place.scrollIntoView();
 }
 
 function sift() {
