@@ -14,13 +14,16 @@ import pytest
 import hub.app
 from hub.app import Hub
 from hub.starting import CannotStart
+from tests.bus.conftest import shared_redis
+from tests.gateway.conftest import cluster_place, start_cluster
 from tests.gateway.inside import FailingStore, world
 from tests.rest import http
 from tests.rest.http import Client
+from tests.store.conftest import database, postgres
 from tests.waiting import WAIT_S, until
 from tests.websocket.conftest import StartHub, World, settings_for, start_hub
 
-__all__ = ["start_hub"]
+__all__ = ["cluster_place", "database", "postgres", "shared_redis", "start_cluster", "start_hub"]
 
 pytestmark = pytest.mark.slow
 HAS_PACKAGES = all(find_spec(name) is not None for name in ("opentelemetry",)) and find_spec("opentelemetry.sdk")
@@ -60,8 +63,8 @@ StartTraced = Callable[..., Any]
 
 
 @pytest.fixture
-def start_traced(start_hub: StartHub, monkeypatch: pytest.MonkeyPatch) -> StartTraced:
-    """Start a hub that follows every request, or fewer: ``await start_traced(tracing_sample_ratio=0)``."""
+def follow(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Hubs that start from now on keep their spans here."""
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
     import hub.telemetry
@@ -70,10 +73,16 @@ def start_traced(start_hub: StartHub, monkeypatch: pytest.MonkeyPatch) -> StartT
     monkeypatch.setattr(hub.telemetry, "make_exporter", lambda: exporter)
     for name in ("OTEL_TRACES_SAMPLER", "OTEL_SERVICE_NAME", "OTEL_SDK_DISABLED"):
         monkeypatch.delenv(name, raising=False)
+    return exporter
+
+
+@pytest.fixture
+def start_traced(start_hub: StartHub, follow: Any) -> StartTraced:
+    """Start a hub that follows every request, or fewer: ``await start_traced(tracing_sample_ratio=0)``."""
 
     async def start(**chosen: Any) -> Traced:
         at = await start_hub(world(), **{"tracing": True, "tracing_sample_ratio": 1.0, **chosen})
-        return Traced(at, exporter)
+        return Traced(at, follow)
 
     return start
 
@@ -308,6 +317,32 @@ async def test_a_trace_is_carried_to_whoever_asked_for_more(start_traced, subpro
     request = (await traced.spans(3))[0]
     assert told.pop("traceparent") == f"00-{TRACE}-{request.context.span_id:016x}-01"
     assert told == plain
+
+
+@needs_packages
+@pytest.mark.parametrize("kind", ["notification", "command"])
+async def test_a_trace_is_carried_to_other_workers(follow, start_cluster, kind):
+    """Subscribers there are told of it as those here are, and what brings it to them has a span of its own."""
+    pair = await start_cluster(world(), tracing=True, tracing_sample_ratio=1.0)
+    here, there = (Traced(one, follow) for one in pair.worlds)
+    extended = await there.at.key("admin", subprotocols=["hub.1.json"])
+    await extended.succeed(f"{kind}/subscribe", deviceGuids=["lamp"])
+    publisher = await here.at.key("admin")
+
+    for traceparent in (FOLLOWED, NOT_FOLLOWED):
+        await publisher.succeed(f"{kind}/insert", deviceGuid="lamp", **{kind: {kind: "x"}}, traceparent=traceparent)
+    followed, not_followed = [(await extended.push())[kind]["traceparent"] for _ in range(2)]
+
+    there.at.hub.tracing.telemetry._provider.force_flush()
+    request, *others = await here.spans(4)
+    assert followed == f"00-{TRACE}-{request.context.span_id:016x}-01"
+    assert (not_followed[:36], not_followed[-3:]) == (NOT_FOLLOWED[:36], "-00")
+    assert {(span.name, span.kind.name) for span in others} == {
+        ("commit", "INTERNAL"),
+        ("deliver", "PRODUCER"),
+        ("deliver", "CONSUMER"),
+    }
+    assert {ids(span) for span in others} == {(TRACE, f"{request.context.span_id:016x}")}
 
 
 @needs_packages

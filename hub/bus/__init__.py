@@ -46,11 +46,16 @@ _UPDATES = len(Kind) * SHARDS
 
 @dataclass(slots=True)
 class Placed:
-    """A message with the place of its device, so that a worker can route it without asking its database."""
+    """A message with the place of its device, so that a worker can route it without asking its database.
+
+    Attributes:
+        traceparent: the trace that it belongs to (W3C Trace Context), if it is followed.
+    """
 
     message: Message
     network_id: int | None
     groups: tuple[int, ...] = ()
+    traceparent: str | None = None
 
 
 @dataclass(slots=True)

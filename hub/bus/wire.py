@@ -9,6 +9,7 @@ Nothing that was received is believed: every value has the type and range that t
 bundle is refused. The checksum is against accidents; against strangers there are Redis' own users and TLS.
 """
 
+import re
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from hub.bus import TOPICS, Bundle, Placed, Presence, Section, Updated, topics_o
 from protocol.messages import LANES, Command, Message, Notification
 from protocol.names import CommandState, Kind
 
-VERSION = 3
+VERSION = 4
 LIMIT_BYTES = 64 << 20
 """A bundle that is larger was not made by one of us: a sender splits at ``hub.bus.redis_pending.MESSAGE_BYTES``."""
 
@@ -29,11 +30,12 @@ _AT_WORKER = 5
 _MOST_ID = 1 << 53
 _MOST_NAME_BYTES = 255
 _NOTIFICATION_VALUES, _UPDATE_VALUES, _COMMAND_VALUES = 8, 13, 14
-"""How many values a row has. Its first six are those that every message has."""
+"""How many values a row has. Its first six are those that every message has; behind a message may stand its trace."""
 _MOST_VALUES = 4 << 20
 """In one array: what a presence of a million devices has."""
 
 _STATES = tuple(CommandState)
+_TRACEPARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 _NOTIFICATIONS = topics_of(Kind.NOTIFICATION)
 _COMMANDS = topics_of(Kind.COMMAND)
@@ -82,9 +84,9 @@ def encode_section(section: Section) -> Chunk:
 def _placed_row(placed: Placed) -> tuple[Any, ...]:
     m = placed.message
     row = (m.id, m.device_id, m.device_guid, m.name, m.timestamp_ms, m.parameters, placed.network_id, placed.groups)
-    if isinstance(m, Notification):
-        return row
-    return (*row, m.user_id, m.lifetime_s, m.status, m.result, m.updated, int(m.state))
+    if not isinstance(m, Notification):
+        row += (m.user_id, m.lifetime_s, m.status, m.result, m.updated, int(m.state))  # type: ignore[assignment]
+    return row if placed.traceparent is None else (*row, placed.traceparent)
 
 
 def _updated_row(item: Updated) -> tuple[Any, ...]:
@@ -234,9 +236,9 @@ def _sections(body: tuple[Any, ...], topics: Container[int]) -> Iterator[Section
 def _items(topic: int, chunks: tuple[Any, ...]) -> Items:
     rows = [row for chunk in chunks for row in _rows(chunk)]
     if topic in _NOTIFICATIONS:
-        return [_placed(row, _notification(row)) for row in rows]
+        return [_placed(row, _notification(row), _NOTIFICATION_VALUES) for row in rows]
     if topic in _COMMANDS:
-        return [_placed(row, _command(row, _COMMAND_VALUES)) for row in rows]
+        return [_placed(row, _command(row, _COMMAND_VALUES, more=1), _COMMAND_VALUES) for row in rows]
     return [_updated(row) for row in rows]
 
 
@@ -250,14 +252,18 @@ def _rows(chunk: Any) -> tuple[Any, ...]:
 # What follows is the hot path: one expression for all members, not a call for each, halves its time.
 
 
-def _placed(row: Any, message: Message) -> Placed:
+def _placed(row: Any, message: Message, values: int) -> Placed:
     network_id, groups = row[6:8]
     if network_id is not None:
         _count(network_id)
     _demand(type(groups) is tuple)
     for group in groups:
         _count(group)
-    return Placed(message, network_id, groups)
+    if len(row) == values:
+        return Placed(message, network_id, groups)
+    traceparent = row[values]
+    _demand(type(traceparent) is str and _TRACEPARENT.fullmatch(traceparent) is not None)
+    return Placed(message, network_id, groups, traceparent)
 
 
 def _updated(row: Any) -> Updated:
@@ -266,17 +272,17 @@ def _updated(row: Any) -> Updated:
 
 
 def _notification(row: Any) -> Notification:
-    if len(row) != _NOTIFICATION_VALUES:
+    if len(row) not in (_NOTIFICATION_VALUES, _NOTIFICATION_VALUES + 1):
         raise Malformed("not a notification of ours")
     _check_message(row)
     return Notification(*row[:6])
 
 
-def _command(row: Any, values: int) -> Command:
-    if len(row) != values:
+def _command(row: Any, values: int, *, more: int = 0) -> Command:
+    if not values <= len(row) <= values + more:
         raise Malformed("not a command of ours")
     _check_message(row)
-    user_id, lifetime_s, status, result, updated, state = row[-6:]
+    user_id, lifetime_s, status, result, updated, state = row[values - 6 : values]
     if not (
         (user_id is None or type(user_id) is int)
         and (lifetime_s is None or type(lifetime_s) is int)

@@ -23,6 +23,9 @@ class Published:
 
     __slots__ = ("_bodies", "groups", "message", "network_id")
 
+    traceparent: str | None = None
+    """The trace that it belongs to, if it is followed."""
+
     def __init__(self, message: Message, network_id: int | None = None, groups: tuple[int, ...] = ()) -> None:
         self.message = message
         self.network_id = network_id

@@ -37,11 +37,11 @@ class TracedConnection(Connection):
 class TracedPublished(Published):
     """A message that tells connections in extended mode which trace it belongs to."""
 
-    __slots__ = ("_traceparent",)
+    __slots__ = ("traceparent",)
 
     def __init__(self, message: Message, network_id: int | None, groups: tuple[int, ...], *, traceparent: str) -> None:
         super().__init__(message, network_id, groups)
-        self._traceparent = traceparent
+        self.traceparent: str = traceparent
 
     def body(self, codec: int) -> bytes:
         traced = _TRACED.get(codec)
@@ -49,5 +49,5 @@ class TracedPublished(Published):
             return super().body(codec)
         body = self._bodies[codec]
         if body is None:
-            body = self._bodies[codec] = traced.traced_body(self.message, self._traceparent)
+            body = self._bodies[codec] = traced.traced_body(self.message, self.traceparent)
         return body

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from hub.bus import Bus
+from hub.bus import Bus, Placed
 from hub.core.access import Clauses, Principal
 from hub.core.audience import Share
 from hub.core.connection import Connection
@@ -530,6 +530,10 @@ class Gateway:
         """Route a committed message to subscriptions here and on other workers."""
         network = device.network
         self._route(Published(message, None if network is None else network.id, device.groups))
+
+    def from_elsewhere(self, placed: Placed) -> Published:
+        """A message that another worker has committed, on its way to subscribers here."""
+        return Published(placed.message, placed.network_id, placed.groups)
 
     def _route(self, one: Published) -> None:
         if one.message.id > self.own_newest:

@@ -149,12 +149,11 @@ class Order:
 
     def _let_go(self, turn: list[Effect]) -> None:
         for one in turn:
-            if type(one) is tuple:
+            if isinstance(one, tuple):
                 _wake(*one)
-            elif type(one) is Published:
+            elif isinstance(one, Published):
                 self._fan_out.publish(one)
             else:
-                assert isinstance(one, Command)
                 self._fan_out.update(one)
         self._released()
 

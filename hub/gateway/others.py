@@ -131,7 +131,7 @@ class Others:
 
     def message(self, one: Published) -> None:
         """A message that was committed here goes out at the end of the turn."""
-        self._bundle.append(Placed(one.message, one.network_id, one.groups))
+        self._bundle.append(Placed(one.message, one.network_id, one.groups, one.traceparent))
 
     def updated(self, update_id: int, command: Command) -> None:
         """So does an update of a command."""
@@ -321,7 +321,7 @@ class Others:
             if isinstance(item, Placed):
                 self._gateway.others_gave(item.message)
                 if not self._gateway.is_over(item.message):
-                    fan_out.publish(Published(item.message, item.network_id, tuple(item.groups)))
+                    fan_out.publish(self._gateway.from_elsewhere(item))
             else:
                 self._gateway.order.updated_elsewhere(item.command)
         if any_at_all:

@@ -13,7 +13,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from hub.bus import Bus
+from hub.bus import Bus, Placed
+from hub.core.subscription import Published
 from hub.core.traced import TracedPublished
 from hub.gateway import Gateway
 from hub.gateway.calls import Commit
@@ -104,9 +105,9 @@ def _fail(span: Span, error: BaseException) -> None:
 
 
 class TracedGateway(Gateway):
-    """A gateway whose requests are followed.
+    """A gateway whose requests are followed, and what the requests to other workers have brought to subscribers here.
 
-    Only what is committed here is followed: on other workers a message is as any other.
+    What was read from the log, because the bus had left it out, is as any other message.
     """
 
     def __init__(self, store: Store, bus: Bus, *, tracer: Tracer, **options: Any) -> None:
@@ -191,6 +192,15 @@ class TracedGateway(Gateway):
         self._route(TracedPublished(message, network_id, device.groups, traceparent=traced.traceparent))
         if traced.is_followed:
             self._delivering.append(traced.delivering())
+
+    def from_elsewhere(self, placed: Placed) -> Published:
+        if placed.traceparent is None:
+            return super().from_elsewhere(placed)
+        parent = _propagator.extract({"traceparent": placed.traceparent}, _NOTHING)
+        span = self.tracer.start_span("deliver", parent, SpanKind.CONSUMER)
+        if span.is_recording():
+            self._delivering.append(span)
+        return TracedPublished(placed.message, placed.network_id, placed.groups, traceparent=placed.traceparent)
 
     def _flush(self) -> None:
         super()._flush()

@@ -39,6 +39,8 @@ commands = st.builds(
     state=st.sampled_from(CommandState),
 )
 groups = st.lists(counts, max_size=3).map(tuple)
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+traces = st.none() | st.just(TRACE)
 
 
 def sections_of(topics, items):
@@ -46,8 +48,8 @@ def sections_of(topics, items):
 
 
 sections = st.one_of(
-    sections_of(topics_of(Kind.NOTIFICATION), st.builds(Placed, notifications, st.none() | counts, groups)),
-    sections_of(topics_of(Kind.COMMAND), st.builds(Placed, commands, st.none() | counts, groups)),
+    sections_of(topics_of(Kind.NOTIFICATION), st.builds(Placed, notifications, st.none() | counts, groups, traces)),
+    sections_of(topics_of(Kind.COMMAND), st.builds(Placed, commands, st.none() | counts, groups, traces)),
     sections_of(range(updates_of(0), TOPICS), st.builds(Updated, counts, commands)),
 )
 presences = st.builds(
@@ -167,7 +169,16 @@ def test_one_wrong_value_spoils_the_bundle(topic, data):
         decode(with_row(topic, tuple({WATTS: NOTIFIED, ORDERS: ORDERED, ANSWERS: ANSWERED}[topic]), row), ALL)
 
 
-@pytest.mark.parametrize(("topic", "row"), [(WATTS, NOTIFIED), (ORDERS, ORDERED), (ANSWERS, ANSWERED)])
+@pytest.mark.parametrize(
+    ("topic", "row"),
+    [
+        (WATTS, NOTIFIED),
+        (WATTS, (*NOTIFIED, TRACE)),
+        (ORDERS, ORDERED),
+        (ORDERS, (*ORDERED, TRACE)),
+        (ANSWERS, ANSWERED),
+    ],
+)
 def test_sound_rows_are_taken(topic, row):
     """The rows that the tests above spoil are sound."""
     assert len(decode(with_row(topic, row), ALL).sections[0].items) == 1
@@ -180,6 +191,20 @@ def test_a_topic_has_messages_of_its_kind_only(topic, row):
     """A command on a topic of notifications is none of ours, nor the other way round."""
     with pytest.raises(Malformed):
         decode(with_row(topic, row), ALL)
+
+
+@pytest.mark.parametrize(("topic", "row"), [(WATTS, NOTIFIED), (ORDERS, ORDERED), (ANSWERS, ANSWERED)])
+@pytest.mark.parametrize("behind", [(None,), (b"x",), (TRACE[:-1],), (TRACE.upper(),), (f'{TRACE}"',), (TRACE, TRACE)])
+def test_what_stands_behind_a_message_is_its_trace(topic, row, behind):
+    """Or nothing: it is written into what subscribers get as it is."""
+    with pytest.raises(Malformed):
+        decode(with_row(topic, (*row, *behind)), ALL)
+
+
+def test_an_update_has_no_trace():
+    """Nobody is told one."""
+    with pytest.raises(Malformed):
+        decode(with_row(ANSWERS, (*ANSWERED, TRACE)), ALL)
 
 
 @pytest.mark.parametrize(
