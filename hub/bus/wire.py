@@ -238,7 +238,7 @@ def _items(topic: int, chunks: tuple[Any, ...]) -> Items:
     if topic in _NOTIFICATIONS:
         return [_placed(row, _notification(row), _NOTIFICATION_VALUES) for row in rows]
     if topic in _COMMANDS:
-        return [_placed(row, _command(row, _COMMAND_VALUES, more=1), _COMMAND_VALUES) for row in rows]
+        return [_placed(row, _command(row, _COMMAND_VALUES), _COMMAND_VALUES) for row in rows]
     return [_updated(row) for row in rows]
 
 
@@ -262,25 +262,22 @@ def _placed(row: Any, message: Message, values: int) -> Placed:
     if len(row) == values:
         return Placed(message, network_id, groups)
     traceparent = row[values]
-    _demand(type(traceparent) is str and _TRACEPARENT.fullmatch(traceparent) is not None)
+    _demand(len(row) == values + 1 and type(traceparent) is str and _TRACEPARENT.fullmatch(traceparent) is not None)
     return Placed(message, network_id, groups, traceparent)
 
 
 def _updated(row: Any) -> Updated:
     command = _command(row, _UPDATE_VALUES)
+    _demand(len(row) == _UPDATE_VALUES)
     return Updated(_count(row[6]), command)
 
 
 def _notification(row: Any) -> Notification:
-    if len(row) not in (_NOTIFICATION_VALUES, _NOTIFICATION_VALUES + 1):
-        raise Malformed("not a notification of ours")
     _check_message(row)
     return Notification(*row[:6])
 
 
-def _command(row: Any, values: int, *, more: int = 0) -> Command:
-    if not values <= len(row) <= values + more:
-        raise Malformed("not a command of ours")
+def _command(row: Any, values: int) -> Command:
     _check_message(row)
     user_id, lifetime_s, status, result, updated, state = row[values - 6 : values]
     if not (
