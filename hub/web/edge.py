@@ -128,8 +128,8 @@ class Ending(Protocol):
         ...
 
 
-class OpenSocket(Ending, Protocol):
-    """What the edge knows of a socket."""
+class WrittenTo(Ending, Protocol):
+    """What the edge knows of a socket or an event stream: how far its peer is behind with reading."""
 
     @property
     def unsent(self) -> int:
@@ -142,12 +142,16 @@ class OpenSocket(Ending, Protocol):
         ...
 
     def is_stalled(self, now_s: float) -> bool:
-        """Whether its peer is behind with reading; closes the socket when its time is over."""
+        """Whether its peer is behind with reading; closes it when its time is over."""
         ...
 
     def cut(self) -> None:
-        """Close it: all sockets together have too many bytes unsent."""
+        """Close it: all together have too many bytes unsent."""
         ...
+
+
+class ReadFrom(Protocol):
+    """And of what is read from: how much it may send."""
 
     def take_turn(self) -> None:
         """Go on reading: this turn has room again."""
@@ -216,7 +220,7 @@ class Edge:
         self.turn_left = limits.messages_per_turn
         """How many more messages this turn of the loop takes in."""
         self._turn_counted = False
-        self._waiting: dict[OpenSocket, None] = {}
+        self._waiting: dict[ReadFrom, None] = {}
         self.draining = False
         self.log = LogLimit(structlog.get_logger("hub.edge"))
         self.started_s = time.monotonic()
@@ -224,9 +228,9 @@ class Edge:
         """Every socket that has a transport: also in its handshake, also after its goodbye."""
         self.streams = 0
         """How many of them are event streams."""
-        self.stalled: dict[OpenSocket, None] = {}
+        self.stalled: dict[WrittenTo, None] = {}
         """Sockets that were written to since the last step, and those whose peers were behind with reading then."""
-        self.throttled: dict[OpenSocket, None] = {}
+        self.throttled: dict[ReadFrom, None] = {}
         """Sockets that have sent more than they may."""
         self.unsent_bytes = 0
         """Bytes that waited for their peers, of all sockets, when they were last weighed."""
@@ -258,11 +262,11 @@ class Edge:
             self._turn_counted = True
             asyncio.get_running_loop().call_soon(self._next_turn)
 
-    def wait_for_turn(self, socket: OpenSocket) -> None:
+    def wait_for_turn(self, socket: ReadFrom) -> None:
         """Let a socket read on in a later turn; those that have waited longest first."""
         self._waiting[socket] = None
 
-    def forget_turn(self, socket: OpenSocket) -> None:
+    def forget_turn(self, socket: ReadFrom) -> None:
         """A socket that has ended waits for nothing. Idempotent."""
         self._waiting.pop(socket, None)
 
@@ -288,9 +292,9 @@ class Edge:
                 self.stalled.pop(socket, None)
         self.behind = len(self.stalled)
         self.weigh()
-        for socket in list(self.throttled):
-            if not socket.is_over_rate(now_s):
-                self.throttled.pop(socket, None)
+        for sender in list(self.throttled):
+            if not sender.is_over_rate(now_s):
+                self.throttled.pop(sender, None)
         self.log.flush()
         return None
 
@@ -309,7 +313,7 @@ class Edge:
         if self.unsent_bytes > limit:
             self._make_room(sizes, self.unsent_bytes - limit)
 
-    def _make_room(self, sizes: list[tuple[OpenSocket, int]], excess: int) -> None:
+    def _make_room(self, sizes: list[tuple[WrittenTo, int]], excess: int) -> None:
         """Who was told to go and has not read it keeps its bytes no longer; then the largest of the others are told."""
         going = [(socket, size) for socket, size in sizes if socket.is_closing]
         for socket in heaviest(going, excess):

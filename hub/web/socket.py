@@ -9,21 +9,18 @@ the letter.
 import asyncio
 import random
 import struct
-from typing import Any
 
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, SERVER, Protocol
 from websockets.speedups import apply_mask
 
-from hub.core.backlog import Backlog
 from hub.core.connection import Connection
 from hub.core.rates import UNLIMITED
-from hub.gateway.admission import retry_after_s
 from hub.web.conversation import Conversation
 from hub.web.edge import Edge
 from hub.web.handshake import QUIET
 from hub.web.last_answer import LastAnswer
-from hub.web.writes import plain_fd
+from hub.web.outgoing import Outgoing
 from protocol.codecs import TEXT
 from protocol.frames import frame
 from protocol.names import CloseCode, Endpoint
@@ -40,7 +37,7 @@ DEFERRED_AT_ONCE = 65_536
 WRONG_FRAME = {True: "Binary messages not supported", False: "Text messages not supported"}
 
 
-class Socket(asyncio.Protocol):
+class Socket(Outgoing):
     """One open WebSocket, from its handshake's answer to the end of the transport.
 
     Args:
@@ -49,14 +46,11 @@ class Socket(asyncio.Protocol):
 
     __slots__ = (
         "_asked_s",
-        "_backlog",
         "_buffer",
         "_bytes_left",
-        "_closing_s",
         "_conversation",
         "_deadline_s",
         "_deaf",
-        "_edge",
         "_first_byte",
         "_fragments",
         "_heard_s",
@@ -71,22 +65,12 @@ class Socket(asyncio.Protocol):
         "_resumed_s",
         "_throttled",
         "_touched_s",
-        "_writable",
-        "_written_s",
-        "connection",
-        "fd",
-        "transport",
     )
 
     def __init__(
         self, edge: Edge, transport: asyncio.Transport, connection: Connection, protocol: Protocol | None
     ) -> None:
-        self._edge = edge
-        self.transport = transport
-        self.fd = plain_fd(transport)
-        self.connection = connection
-        if edge.writes is not None:
-            connection.line = edge.writes.line(self)
+        super().__init__(edge, transport, connection)
         self._conversation: Conversation | LastAnswer | None = edge.kinds.conversation(
             edge.gateway,
             connection,
@@ -107,19 +91,12 @@ class Socket(asyncio.Protocol):
         self._ping_s = edge.wheel.now_s + edge.limits.ping_interval_s * random.uniform(0.5, 1.0)  # noqa: S311
         self._asked_s: float | None = None
         self._ponged_s = float("-inf")
-        self._closing_s: float | None = None
         self._pings: tuple[float, float] | None = None
-        self._backlog: Backlog | None = None
-        self._writable: asyncio.Future[None] | None = None
-        self._written_s: float | None = None
         self._messages_left, self._bytes_left = edge.intake.messages, edge.intake.bytes
         self._throttled = False
         self._over: tuple[float, bool] | None = None
         self._resumed_s = 0.0
         edge.sockets.add(self)
-
-    def __repr__(self) -> str:
-        return f"Socket({self.connection!r})"
 
     def begin(self, rest: bytes) -> None:
         """Start the deadlines, and read: first what came behind the handshake. Called once."""
@@ -402,83 +379,17 @@ class Socket(asyncio.Protocol):
         if self._writable is None and fan_out.deferred_to(connection):
             self._edge.gateway.visit(connection)  # There is more, and the transport has not said stop.
         if connection.outbox.overflowed and connection.closing is None:
-            most = connection.outbox.limit
-            self._too_slow(f"at most {most} bytes may wait", "outbox-bytes", most)
+            self._overflowed()
         if data:
             self._edge.count_writes(1, len(data))
             self.write(data)
         if connection.closing is not None:
             self._close_now(*connection.closing)
 
-    def write(self, data: bytes) -> None:
-        """Write through the transport, which keeps what the kernel does not take at once."""
-        self.transport.write(data)
-        if self._edge.writes is not None:
-            self._edge.writes.wait(self)
-        if self._written_s != self._edge.wheel.now_s:
-            # What the kernel did not take is looked for at the wheel's next step: no more than once per step.
-            self._written_s = self._edge.wheel.now_s
-            self._edge.stalled[self] = None
-
-    @property
-    def is_closing(self) -> bool:
-        """Whether it has said goodbye."""
-        return self._closing_s is not None
-
-    @property
-    def unsent(self) -> int:
-        """Bytes that wait for the peer."""
-        return self.transport.get_write_buffer_size() + len(self.connection.outbox)
-
-    def waited_s(self, now_s: float) -> float:
-        """For how long the oldest of them has waited, as far as is known; 0: none waits."""
-        unsent = self.transport.get_write_buffer_size()
-        if self._backlog is None or not unsent:
-            return 0.0
-        return self._backlog.look(now_s, written=self.connection.outbox.written, unsent=unsent)[0]
-
-    def is_stalled(self, now_s: float) -> bool:
-        """Whether the peer is behind with reading; one that is so for too long is closed."""
-        unsent = self.transport.get_write_buffer_size()
-        if not unsent:
-            self._backlog = None
-            return False
-        if self._backlog is None:
-            self._backlog = Backlog()
-        waited_s, stuck_s = self._backlog.look(now_s, written=self.connection.outbox.written, unsent=unsent)
-        if self._closing_s is not None:
-            return True  # Its time runs already.
-        if (reason := self._edge.limits.too_slow(waited_s, stuck_s)) is not None:
-            self._too_slow(*reason)
-        return True
-
-    def _too_slow(self, what: str, name: str, value: float, **members: Any) -> None:
-        self._decide(CloseCode.SLOW_READER, f"reads too slowly: {what}", name, value, **members)
-
-    def cut(self) -> None:
-        """Close it: all sockets together have too many bytes unsent."""
-        most = self._edge.limits.send_memory_bytes
-        what = f"at most {most} bytes may wait for all peers together"
-        self._too_slow(what, "send-memory-bytes", most, retryAfter=retry_after_s())
-
-    def pause_writing(self) -> None:
-        self._edge.stalled[self] = None
-        if self._writable is None:
-            self._writable = asyncio.get_running_loop().create_future()
-
     def resume_writing(self) -> None:
-        if self._writable is not None:
-            if not self._writable.done():
-                self._writable.set_result(None)
-            self._writable = None
+        super().resume_writing()
         if self._edge.gateway.fan_out.deferred_to(self.connection):
             self._edge.gateway.visit(self.connection)
-
-    async def writable(self) -> None:
-        """Return when the transport's buffer has drained, or when the socket is gone."""
-        await asyncio.sleep(0)
-        while self._writable is not None:
-            await asyncio.shield(self._writable)
 
     # --- pausing
 
@@ -569,14 +480,6 @@ class Socket(asyncio.Protocol):
         name, seconds = self._authenticate_limit()
         self._decide(CloseCode.UNAUTHENTICATED, f"not authenticated in {seconds:g} s", name, seconds)
 
-    def _tick_closing(self, now_s: float) -> float | None:
-        assert self._closing_s is not None, "only closing sockets get here"
-        left_s = self._closing_s + self._edge.limits.close_wait_s - now_s
-        if left_s <= 0:
-            self.transport.abort()
-            return None
-        return left_s
-
     def _tick_pings(self, connection: Connection, now_s: float) -> float:
         limits = self._edge.limits
         silent_s = now_s - self._heard_s
@@ -615,11 +518,6 @@ class Socket(asyncio.Protocol):
         self.connection.close(code, reason, detail={"limit": name, "value": value})
         self._close_now(code, reason)
 
-    def _decide(self, code: CloseCode, reason: str, name: str, value: float, **members: Any) -> None:
-        """Close at the end of the turn, because of a limit."""
-        detail = {"limit": name, "value": value}
-        self._edge.gateway.close(self.connection, code, reason, detail=detail, **members)
-
     def _message_limit_name(self) -> str:
         limits = self._edge.limits
         return "message-bytes" if self._message_limit() == limits.message_bytes else "message-bytes-anonymous"
@@ -635,15 +533,7 @@ class Socket(asyncio.Protocol):
         connection = self.connection
         connection.close(code, reason)
         code, reason = connection.closing or (code, reason)  # Something may have decided before, and announced it.
-        self._edge.counters.closes[code] += 1
-        if code not in QUIET_CODES:
-            self._edge.log.info(
-                "closed a connection",
-                source=str(connection.peer.address),
-                close_code=int(code),
-                reason=reason,
-                principal=connection.principal.identity,
-            )
+        self._note_close(code, reason, quietly=code in QUIET_CODES)
         data = connection.outbox.take(self.transport.get_write_buffer_size()) + connection.farewell()
         if data:
             self.transport.write(data)
@@ -676,27 +566,13 @@ class Socket(asyncio.Protocol):
 
     def _gone(self) -> None:
         """The conversation is over, whatever becomes of the transport."""
-        self._edge.gateway.disconnect(self.connection)
+        super()._gone()
         self._fragments = None
-        self._edge.stalled.pop(self, None)
         self._edge.throttled.pop(self, None)
         self._edge.forget_turn(self)
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-        self._writable = None
-
-    def eof_received(self) -> bool:
-        return False
-
-    def abort(self) -> None:
-        """End the transport, whatever is still on its way."""
-        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._edge.sockets.discard(self)
-        if self._edge.writes is not None:
-            self._edge.writes.end(self)
-        self._edge.gateway.admission.depart(self.connection.peer.address)
+        self._lost()
         if self._closing_s is None:
             self._edge.counters.closes[1006] += 1
         self._gone()

@@ -9,18 +9,17 @@ import random
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from starlette.types import Scope
 
 from hub.actions.caller import Caller
 from hub.actions.subscriptions import Streaming
-from hub.core.backlog import Backlog
 from hub.core.connection import Connection
 from hub.gateway.admission import retry_after_s
 from hub.rest.streams import RawHeaders
 from hub.web.edge import Edge
-from hub.web.writes import plain_fd
+from hub.web.outgoing import Outgoing
 from protocol.codecs import EVENTS
 from protocol.errors import TURNED_AWAY
 from protocol.names import CloseCode, Endpoint
@@ -80,36 +79,14 @@ def _connection(edge: Edge, caller: Caller) -> Connection:
     )
 
 
-class Stream(asyncio.Protocol):
+class Stream(Outgoing):
     """One event stream, from the request for it to the end of its transport."""
 
-    __slots__ = (
-        "_backlog",
-        "_closing_s",
-        "_edge",
-        "_has_begun",
-        "_writable",
-        "_written_s",
-        "connection",
-        "fd",
-        "transport",
-    )
+    __slots__ = ("_has_begun",)
 
     def __init__(self, edge: Edge, transport: asyncio.Transport, connection: Connection) -> None:
-        self._edge = edge
-        self.transport = transport
-        self.connection = connection
-        self.fd = plain_fd(transport)
-        if edge.writes is not None:
-            connection.line = edge.writes.line(self)
+        super().__init__(edge, transport, connection)
         self._has_begun = False
-        self._closing_s: float | None = None
-        self._backlog: Backlog | None = None
-        self._writable: asyncio.Future[None] | None = None
-        self._written_s: float | None = None
-
-    def __repr__(self) -> str:
-        return f"Stream({self.connection!r})"
 
     # --- beginning
 
@@ -150,9 +127,6 @@ class Stream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Nothing was asked for."""
 
-    def eof_received(self) -> bool:
-        return False
-
     # --- writing
 
     def visit(self) -> None:
@@ -162,8 +136,7 @@ class Stream(asyncio.Protocol):
         connection = self.connection
         data = connection.outbox.take(self.transport.get_write_buffer_size())
         if connection.outbox.overflowed and connection.closing is None:
-            most = connection.outbox.limit
-            self._too_slow(f"at most {most} bytes may wait", "outbox-bytes", most)
+            self._overflowed()
         if data:
             self._write_counted(data)
         if connection.closing is not None:
@@ -173,90 +146,12 @@ class Stream(asyncio.Protocol):
         self._edge.count_writes(1, len(data))
         self.write(data)
 
-    def write(self, data: bytes) -> None:
-        """Write through the transport, which keeps what the kernel does not take at once."""
-        self.transport.write(data)
-        if self._edge.writes is not None:
-            self._edge.writes.wait(self)
-        if self._written_s != self._edge.wheel.now_s:
-            # What the kernel did not take is looked for at the wheel's next step: no more than once per step.
-            self._written_s = self._edge.wheel.now_s
-            self._edge.stalled[self] = None
-
-    @property
-    def is_closing(self) -> bool:
-        """Whether its last event was written."""
-        return self._closing_s is not None
-
-    @property
-    def unsent(self) -> int:
-        """Bytes that wait for the peer."""
-        return self.transport.get_write_buffer_size() + len(self.connection.outbox)
-
-    def waited_s(self, now_s: float) -> float:
-        """For how long the oldest of them has waited, as far as is known; 0: none waits."""
-        return self._look(now_s)[0] if self._backlog is not None else 0.0
-
-    def is_stalled(self, now_s: float) -> bool:
-        """Whether the peer is behind with reading; one that is so for too long is closed."""
-        if not self.transport.get_write_buffer_size():
-            self._backlog = None
-            return False
-        if self._closing_s is None and (reason := self._edge.limits.too_slow(*self._look(now_s))) is not None:
-            self._too_slow(*reason)
-        return True
-
-    def _look(self, now_s: float) -> tuple[float, float]:
-        self._backlog = self._backlog or Backlog()
-        unsent = self.transport.get_write_buffer_size()
-        return self._backlog.look(now_s, written=self.connection.outbox.written, unsent=unsent)
-
-    def _too_slow(self, what: str, name: str, value: float, **members: Any) -> None:
-        detail = {"limit": name, "value": value}
-        reason = f"reads too slowly: {what}"
-        self._edge.gateway.close(self.connection, CloseCode.SLOW_READER, reason, detail=detail, **members)
-
-    def cut(self) -> None:
-        """Close it: all sockets together have too many bytes unsent."""
-        most = self._edge.limits.send_memory_bytes
-        what = f"at most {most} bytes may wait for all peers together"
-        self._too_slow(what, "send-memory-bytes", most, retryAfter=retry_after_s())
-
-    def pause_writing(self) -> None:
-        self._edge.stalled[self] = None
-        if self._writable is None:
-            self._writable = asyncio.get_running_loop().create_future()
-
-    def resume_writing(self) -> None:
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-        self._writable = None
-
-    async def writable(self) -> None:
-        """Return when the transport's buffer has drained, or when the stream is gone."""
-        await asyncio.sleep(0)
-        while self._writable is not None:
-            await asyncio.shield(self._writable)
-
-    # What sockets are asked, because they are read from.
-
-    def take_turn(self) -> None:
-        """It never waits for a turn to read."""
-
-    def is_over_rate(self, now_s: float) -> bool:
-        """It sends nothing."""
-        return False
-
     # --- time
 
     def tick(self, now_s: float) -> float | None:
         """A sign of life for whatever stands between, and the end of the time to read the last event."""
         if self._closing_s is not None:
-            left_s = self._closing_s + self._edge.limits.close_wait_s - now_s
-            if left_s > 0:
-                return left_s
-            self.transport.abort()
-            return None
+            return self._tick_closing(now_s)
         if self.transport.is_closing():
             return None
         if self.connection.outbox.offer(SIGN_OF_LIFE):
@@ -270,15 +165,7 @@ class Stream(asyncio.Protocol):
         if self._closing_s is not None:
             return
         edge, connection = self._edge, self.connection
-        edge.counters.closes[code] += 1
-        if code is not CloseCode.RESTART:
-            edge.log.info(
-                "closed a connection",
-                source=str(connection.peer.address),
-                close_code=int(code),
-                reason=reason,
-                principal=connection.principal.identity,
-            )
+        self._note_close(code, reason, quietly=code is CloseCode.RESTART)
         self.transport.write(connection.farewell())
         self._closing_s = edge.wheel.now_s
         self._gone()
@@ -287,23 +174,10 @@ class Stream(asyncio.Protocol):
             edge.wheel.add(self, edge.limits.close_wait_s)
         self.transport.close()
 
-    def _gone(self) -> None:
-        """No longer a subscriber, whatever becomes of the transport. Idempotent."""
-        self._edge.gateway.disconnect(self.connection)
-        self._edge.stalled.pop(self, None)
-        self.resume_writing()
-
-    def abort(self) -> None:
-        """End the transport, whatever is still on its way."""
-        self.transport.abort()
-
     def connection_lost(self, exc: Exception | None) -> None:
         edge = self._edge
-        edge.sockets.discard(self)
         edge.streams -= 1
-        if edge.writes is not None:
-            edge.writes.end(self)
-        edge.gateway.admission.depart(self.connection.peer.address)
+        self._lost()
         if self._closing_s is None:
             # A reader just goes when it has had enough: that is no accident.
             edge.counters.closes[CloseCode.NORMAL if exc is None else 1006] += 1
