@@ -3,7 +3,7 @@
 import pytest
 
 from hub.store import Change
-from hub.store.entities import MANY
+from hub.store.transaction import MANY
 from protocol.entities import Equipment, EquipmentState
 from protocol.errors import Conflict
 from protocol.names import Kind, UserRole, UserStatus
