@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from protocol.client_events import (
-    ENDED_SILENTLY,
     Answered,
     Closing,
     CommandUpdated,
@@ -151,7 +150,7 @@ class Client:
         self._routes: dict[str, Subscription] = {}
         self._retired: set[str] = set()
         self._early: list[_Push] = []
-        self._watched: dict[int, tuple[Action, Members]] = {}
+        self._watched: dict[tuple[int, Action], Members] = {}
         self._pushes: dict[str, Callable[[Members], list[Event]]] = {
             Action.NOTIFICATION_INSERT: self._notification,
             Action.COMMAND_INSERT: self._command,
@@ -241,8 +240,8 @@ class Client:
                 self._subscribe(subscription)
         self._outgoing.extend(request_id for request_id, pending in self._pending.items() if pending.kept)
         if self.extended:
-            for command_id in self._watched:
-                self._watch(command_id)
+            for command_id, action in self._watched:
+                self._watch(command_id, action)
         return [*events, Ready()]
 
     # --- asking ---
@@ -283,25 +282,29 @@ class Client:
         Raises:
             ClientLimit: too many commands are watched.
         """
-        if command_id not in self._watched:
+        if (command_id, action) not in self._watched:
             self._check_limit("watched-commands", len(self._watched))
-        self._watched[command_id] = action, _copied(members)
+        self._watched[command_id, action] = _copied(members)
 
-    def unwatch(self, command_id: int) -> None:
+    def unwatch(self, command_id: int, action: Action) -> None:
         """Let go of a watched command; unknown ids are fine."""
-        self._watched.pop(command_id, None)
+        self._watched.pop((command_id, action), None)
 
-    def _watch(self, command_id: int) -> None:
-        action, members = self._watched[command_id]
-        if action is Action.COMMAND_INSERT:
-            self._ask(action, members, lambda answer: _ended_meanwhile(members, answer), _nothing)
-            return
-        self._ask(
-            action,
-            members,
-            lambda answer: [CommandUpdated(CommandView.read(answer.get("command")))],
-            lambda refusal: [Interrupted(refusal) if refusal.temporary else WatchRefused(command_id, refusal)],
-        )
+    def _watch(self, command_id: int, action: Action) -> None:
+        """Ask again. Of an inserted command the hub repeats what was missed as a push right behind the answer."""
+        watched = command_id, action
+
+        def answered(answer: Members) -> list[Event]:
+            if action is Action.COMMAND_INSERT:
+                return []
+            return [CommandUpdated(CommandView.read(answer.get("command")))]
+
+        def refused(refusal: Refusal) -> list[Event]:
+            if watched not in self._watched:
+                return []
+            return [Interrupted(refusal) if refusal.temporary else WatchRefused(command_id, action, refusal)]
+
+        self._ask(action, self._watched[watched], answered, refused)
 
     def take(self) -> list[bytes]:
         """The payloads to write now, in order; each is given out once per connection."""
@@ -503,15 +506,6 @@ class Client:
         self._subscriptions.pop(subscription, None)
         refusal = Refusal.read({"code": 401, "error": "the hub ended the subscription", **members})
         return [Ended(subscription, refusal)]
-
-
-def _ended_meanwhile(asked: Members, answer: Members) -> list[Event]:
-    """What the answer to a repeated insert says of the command. What the device has said comes as a push behind it."""
-    made = member(answer, "command", dict)
-    if made.get("state") not in ENDED_SILENTLY:
-        return []
-    command = {**member(asked, "command", dict), "deviceGuid": asked.get("deviceGuid"), **made}
-    return [CommandUpdated(CommandView.read(command))]
 
 
 def _copied(members: Members) -> dict[str, Any]:

@@ -10,9 +10,6 @@ from protocol.times import format_ms, parse_ms
 REMEMBERED_IDS = 4_096
 """How many message ids a subscription remembers. A repetition of an older one comes through again."""
 
-ENDED_SILENTLY = ("expired", "cancelled")
-"""States of commands of which no device will speak."""
-
 Members = Mapping[str, Any]
 T = TypeVar("T")
 
@@ -105,7 +102,7 @@ class CommandView:
     @property
     def finished(self) -> bool:
         """Whether the device has spoken, or never will."""
-        return self.status is not None or self.result is not None or self.state in ("done", *ENDED_SILENTLY)
+        return self.status is not None or self.result is not None or self.state in ("done", "expired", "cancelled")
 
     @classmethod
     def read(cls, members: Any) -> "CommandView":
@@ -317,9 +314,10 @@ class CommandUpdated:
 
 @dataclass(frozen=True, slots=True)
 class WatchRefused:
-    """The hub tells nothing more of a watched command."""
+    """The hub tells nothing more of a watched command. ``action``: what was asked again, in vain."""
 
     command_id: int
+    action: Action
     refusal: Refusal
 
 

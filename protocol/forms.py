@@ -70,7 +70,9 @@ NUMBER_ASKED = Type(_to_query_number, {"type": "integer", "format": "int64"}, is
 COUNT = Type(_to_count, {"type": "integer", "minimum": 0}, is_number=True)
 TEXT_ASKED = Type(to_text, {"type": "string"})
 TIME_ASKED = Type(_to_asked_time, {"type": "string", "examples": ["2015-07-24T09:57:04.120"]})
-SORT_ORDER = Type(_to_descending, {**_ANY_CASE, "enum": ["ASC", "DESC"], "default": "ASC"})
+SORT_ORDER = Type(_to_descending, {**_ANY_CASE, "enum": ["ASC", "DESC"]})
+SORT_ORDER_ASCENDING = Type(_to_descending, {**SORT_ORDER.schema, "default": "ASC"})
+"""The same, where ascending is what it is without one."""
 
 
 def one_of(*names: str) -> Type:
@@ -195,7 +197,7 @@ class Form:
 class ListForm(Form):
     """What every list of entities takes; each has a ``sort_field`` of its own, which is looked at after the order."""
 
-    descending: bool = query(SORT_ORDER, "sortOrder", default=False)
+    descending: bool = query(SORT_ORDER_ASCENDING, "sortOrder", default=False)
     take: int | None = query(COUNT)
     skip: int | None = query(COUNT)
 

@@ -6,6 +6,7 @@ from hub.actions.caller import Caller
 from hub.actions.special import SPECIAL
 from hub.core.connection import Connection, Exchange
 from hub.core.stamps import Stamp
+from hub.core.states import has_ended
 from hub.gateway import Gateway
 from hub.gateway.calls import Commit
 from protocol.entities import Device
@@ -222,7 +223,7 @@ async def _insert_again_listening(gateway: Gateway, connection: Connection | Non
     if connection is not None:
         gateway.listen(connection, stored.id)
     [stored] = await gateway.states.settled([stored])
-    if connection is not None and stored.updated:
+    if connection is not None and (stored.updated or (connection.extended and has_ended(stored))):
         gateway.fan_out.remind(connection, stored)
     return stored
 

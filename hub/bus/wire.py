@@ -35,7 +35,7 @@ _MOST_VALUES = 4 << 20
 """In one array: what a presence of a million devices has."""
 
 _STATES = tuple(CommandState)
-_TRACEPARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+_TRACEPARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 _NOTIFICATIONS = topics_of(Kind.NOTIFICATION)
 _COMMANDS = topics_of(Kind.COMMAND)

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from hub.client.credentials import Credentials, Registration
-from hub.client.session import Session, answered_command, answered_id
+from hub.client.following import answered_command, answered_id
+from hub.client.session import Session
 from hub.client.socket import Options
 from hub.client.stream import Stream
 from protocol.client_events import CommandView, MessageView, NotificationView, Subscription
@@ -184,14 +185,15 @@ class Hub:
 
         Args:
             lifetime_s: seconds until it expires; None: never.
-            queue: False: refuse with ``not-connected`` while the device listens to no commands (extended mode).
+            queue: False: refuse with ``not-connected`` while the device listens to no commands. DeviceHive's own server
+                knows no such thing, and keeps the command.
 
         Raises:
             NoAnswer: not in time. With ``command_id`` the hub has the command, and the device may still carry it out:
                 :meth:`wait_for` goes on waiting, :meth:`cancel` takes it back.
         """
         members = _insertion(device, name, parameters, lifetime_s, idempotency_key, queue=queue)
-        return await self._session.follow(Action.COMMAND_INSERT, members, timeout_s=timeout_s)
+        return await self._session.following.follow(Action.COMMAND_INSERT, members, timeout_s=timeout_s)
 
     async def insert_command(
         self,
@@ -226,13 +228,18 @@ class Hub:
         Raises:
             NoAnswer: not in time.
         """
-        return await self._session.follow(Action.COMMAND_WATCH, _named(device, command_id), timeout_s=timeout_s)
+        return await self._session.following.follow(
+            Action.COMMAND_WATCH, _named(device, command_id), timeout_s=timeout_s
+        )
 
     async def cancel(self, device: str, command_id: int, *, timeout_s: float | None = None) -> None:
-        """Take a command back: no device gets it any more (extended mode). Doing so twice is harmless.
+        """Take a command back (extended mode): from now on it is given to nobody. Doing so twice is harmless.
+
+        A device that it was written to already (``sent``) may carry it out all the same, unless it asks
+        (:meth:`Command.received`).
 
         Raises:
-            HubRefused: too late: it was received, or has expired; ``detail`` has its ``state``.
+            HubRefused: too late: it was received or answered, or has expired; ``detail`` has its ``state``.
         """
         await self._session.call(Action.COMMAND_CANCEL, _named(device, command_id), timeout_s=timeout_s)
 
@@ -294,12 +301,15 @@ class Command:
     def parameters(self) -> Any:
         return self.view.parameters
 
-    async def received(self, *, timeout_s: float | None = None) -> None:
-        """Tell whoever sent the command that it is here: from now on it can neither expire nor be cancelled.
+    async def received(self, *, timeout_s: float | None = None) -> bool:
+        """Tell whoever sent the command that it is here, and will be carried out. For what takes a while or cannot be
+        undone; :meth:`reply` says so, too. Extended mode.
 
-        :meth:`reply` says so, too; this is for what takes a while. Extended mode.
+        Returns:
+            Whether it still counts, and from now on can neither expire nor be cancelled. False: it has expired or was
+            cancelled meanwhile; leave it alone.
         """
-        await self._device._receive(self.id, timeout_s=timeout_s)
+        return await self._device._receive(self.id, timeout_s=timeout_s)
 
     async def reply(self, status: str, result: Any = None, *, timeout_s: float | None = None) -> None:
         """Tell whoever sent the command how it went; the hub has stored it when this returns.
@@ -384,9 +394,10 @@ class Device:
             await self._session.call(Action.DEVICE_SAVE, members, timeout_s=timeout_s)
         return Device(self._session, guid, {"deviceId": guid, "deviceKey": key})
 
-    async def _receive(self, command_id: int, *, timeout_s: float | None) -> None:
+    async def _receive(self, command_id: int, *, timeout_s: float | None) -> bool:
         members = {**_named(self.guid, command_id), **self._speaker}
-        await self._session.call(Action.COMMAND_RECEIVE, members, timeout_s=timeout_s)
+        answer = await self._session.call(Action.COMMAND_RECEIVE, members, timeout_s=timeout_s)
+        return _mapping(answer, "command").get("state") not in ("expired", "cancelled")
 
     async def _update(self, command_id: int, status: str, result: Any, *, timeout_s: float | None) -> None:
         members = {**_update(self.guid, command_id, status, result), **self._speaker}

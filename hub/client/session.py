@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from hub.client.backoff import Backoff
 from hub.client.credentials import Credentials
 from hub.client.errors import ClientError, ConnectionLost, CredentialsRefused, HubRefused, NoAnswer, Replaced
+from hub.client.following import Following
 from hub.client.socket import Options, endpoint_url, open_socket, retry_after_s
 from hub.client.stream import Stream
 from protocol.client import Client, ClientLimit
@@ -19,7 +20,6 @@ from protocol.client_events import (
     Answered,
     Closing,
     CommandUpdated,
-    CommandView,
     Ended,
     Event,
     Interrupted,
@@ -32,7 +32,6 @@ from protocol.client_events import (
     Rejected,
     Subscribed,
     Subscription,
-    Unexpected,
     Unreadable,
     WatchRefused,
 )
@@ -69,6 +68,7 @@ class Session:
     Attributes:
         connected: whether there is an authenticated connection at this moment.
         options: as given.
+        following: who waits for what becomes of commands.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Session:
         self._calls: dict[int, _Call] = {}
         self._streams: dict[Subscription, Stream[Any]] = {}
         self._openings: dict[Subscription, asyncio.Future[None]] = {}
-        self._results: dict[int, list[asyncio.Future[CommandView]]] = {}
+        self.following = Following(self._client, self.call)
         self._outgoing = asyncio.Event()
         self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ended: ClientError | None = None
@@ -170,43 +170,6 @@ class Session:
     def _check_running(self) -> None:
         if self._ended is not None:
             raise self._ended.with_traceback(None)
-
-    async def follow(self, action: Action, members: Members, *, timeout_s: float) -> CommandView:
-        """Insert or watch a command, and wait until the device has spoken, or never will.
-
-        Raises:
-            NoAnswer: neither happened in time; ``command_id`` is set if the hub has the command.
-        """
-        result: asyncio.Future[CommandView] = asyncio.get_running_loop().create_future()
-        watched: list[int] = []
-
-        def watch(answer: Members) -> None:
-            command_id = answered_id(answer, "command")
-            self._client.watch(command_id, action, members)
-            self._results.setdefault(command_id, []).append(result)
-            watched.append(command_id)
-            if action is Action.COMMAND_WATCH:
-                self._updated(answered_command(answer))
-
-        ends_s = self._now_s() + timeout_s
-        try:
-            await self.call(action, members, timeout_s=timeout_s, note=watch)
-            async with asyncio.timeout_at(ends_s):
-                return await result
-        except TimeoutError as exc:
-            if not watched:
-                raise
-            text = f"command {watched[0]}: no result within {timeout_s:g} s"
-            raise NoAnswer(text, command_id=watched[0]) from exc
-        finally:
-            for command_id in watched:
-                self._forget(command_id, result)
-
-    def _forget(self, command_id: int, result: asyncio.Future[CommandView]) -> None:
-        self._results[command_id].remove(result)
-        if not self._results[command_id]:
-            del self._results[command_id]
-            self._client.unwatch(command_id)
 
     async def open_stream(self, stream: Stream[Any], *, timeout_s: float) -> None:
         """Subscribe for a stream and wait until the hub has agreed."""
@@ -362,10 +325,10 @@ class Session:
         """Tell everybody who waits that nothing more will come; None: because we were stopped."""
         self._ended = error or ConnectionLost("the client was closed")
         waiting: list[asyncio.Future[Any]] = [call.answer for call in self._calls.values()]
-        waiting += [result for results in self._results.values() for result in results]
         for future in (*waiting, *self._openings.values(), self._first):
             if not future.done():
                 future.set_exception(self._ended)
+        self.following.end(self._ended)
         self._first.exception()  # Nobody may be waiting for it.
         for stream in list(self._streams.values()):
             stream.fail(error)
@@ -392,9 +355,9 @@ class Session:
             case Lost(request_id):
                 self._fail_call(request_id, lambda call: ConnectionLost(f"{call.action.value}: outcome unknown"))
             case CommandUpdated(command):
-                self._updated(command)
-            case WatchRefused(command_id, refusal):
-                self._watch_refused(command_id, HubRefused(refusal, Action.COMMAND_WATCH.value))
+                self.following.updated(command)
+            case WatchRefused(command_id, asked, refusal):
+                self.following.refused(command_id, asked, refusal)
             case Subscribed():
                 self._subscribed(event)
             case Ended(subscription, refusal):
@@ -433,16 +396,6 @@ class Session:
         if call is not None and not call.answer.done():
             call.answer.set_exception(error(call))
 
-    def _updated(self, command: CommandView) -> None:
-        for result in self._results.get(command.id, ()):
-            if command.finished and not result.done():
-                result.set_result(command)
-
-    def _watch_refused(self, command_id: int, error: HubRefused) -> None:
-        for result in self._results.get(command_id, ()):
-            if not result.done():
-                result.set_exception(error)
-
     def _subscribed(self, event: Subscribed) -> None:
         self._streams[event.subscription].note(event)
         if event.recovered is False:
@@ -468,28 +421,3 @@ class Session:
 
 def _failed(writer: asyncio.Task[NoReturn]) -> bool:
     return not writer.cancelled() and not isinstance(writer.exception(), ConnectionClosed)
-
-
-def answered_id(answer: Members, name: str) -> int:
-    """The id of the message that an insert made.
-
-    Raises:
-        ClientError: the answer does not name one.
-    """
-    message = answer.get(name)
-    message_id = message.get("id") if isinstance(message, dict) else None
-    if not isinstance(message_id, int):
-        raise ClientError("the hub's answer does not name an id")
-    return message_id
-
-
-def answered_command(answer: Members) -> CommandView:
-    """The command that an answer shows.
-
-    Raises:
-        ClientError: it shows none.
-    """
-    try:
-        return CommandView.read(answer.get("command"))
-    except Unexpected as exc:
-        raise ClientError(f"the hub's answer shows no command: {exc}") from exc

@@ -55,6 +55,11 @@ def is_unsettled(command: Command, now_ms: int | None) -> bool:
     return now_ms is not None and command.state in WAITING and command.expired(now_ms)
 
 
+def has_ended(command: Command) -> bool:
+    """Whether it expired or was cancelled. What its device says all the same changes nothing about that."""
+    return command.state in (E, C)
+
+
 def state_of(word: str | None, command: Command) -> CommandState:
     """The state of a command that comes from elsewhere, by its name; None: from where none was kept. Then it is what
     its update proves, and no more."""

@@ -62,8 +62,9 @@ EVENTS_TOLD = (
 _ABOUT = (
     "The REST API of DeviceHive 2.0. REST and WebSockets carry out the same actions with the same rights. Times are "
     "UTC, `yyyy-MM-ddTHH:mm:ss.SSS`, without a zone. Absent values are written as null; in a body, what is absent "
-    "stays as it is. `Hub-Version: 1` asks for what the hub adds. A client that can send nothing else asks for `PUT`, "
-    "`DELETE` or `HEAD` by a `POST` with `X-HTTP-Method-Override`."
+    "stays as it is. What stands under `x-also` are types that are taken besides, as old clients send them; "
+    "`x-any-case` says that capital and small letters are the same. `Hub-Version: 1` asks for what the hub adds. A "
+    "client that can send nothing else asks for `PUT`, `DELETE` or `HEAD` by a `POST` with `X-HTTP-Method-Override`."
 )
 
 VERSION: Document = {
@@ -175,11 +176,14 @@ def _parameter(entry: Entry) -> Document:
 
 
 def _may_be_empty(entry: Entry) -> bool:
-    """Whether an empty text is taken for an absent one."""
+    """Whether an empty text is taken that the schema has no place for."""
+    if entry.type.schema.get("type") == "string" and "enum" not in entry.type.schema:
+        return False
     try:
-        return entry.type.convert("", entry.name) in (None, entry.default)
+        entry.type.convert("", entry.name)
     except HubError:
         return False
+    return True
 
 
 def _plain(entry: Entry) -> Document:

@@ -50,7 +50,13 @@ class Entities(UserEntities, ClassEntities, KeyEntities):
 
     @property
     def oauth(self) -> OAuthEntities:
-        return OAuthEntities(self._sql, secrets=self._secrets, changed=self._changed, delete_key=self.delete_key)
+        return OAuthEntities(
+            self._sql,
+            secrets=self._secrets,
+            changed=self._changed,
+            all_changed=self._all_changed,
+            delete_keys=self._delete_keys,
+        )
 
     # --- the installation ---
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, null, select
 
 from hub.store import Listing, NewKey, lists, queries, rows
+from hub.store.portable import one_of
 from hub.store.schema import access_key, access_key_permission
 from hub.store.secrets import START_LENGTH, new_key
 from hub.store.transaction import Transaction, present
@@ -83,10 +84,13 @@ class KeyEntities(Transaction):
     def delete_expired_keys(self, before_ms: int, *, limit: int) -> int:
         """Delete keys that expired before a time. Returns how many; as many as ``limit``: ask again."""
         expired = select(access_key.c.id).where(access_key.c.expires_ms < before_ms).limit(limit)
-        key_ids = self._sql.column(expired)
-        for key_id in key_ids:
-            self.delete_key(key_id)
-        return len(key_ids)
+        return self._delete_keys(self._sql.column(expired))
+
+    def _delete_keys(self, key_ids: Sequence[int]) -> int:
+        """Delete these keys with what hangs on them. Returns how many there were."""
+        those = one_of(access_key.c.id, key_ids)
+        self._all_changed("key", select(access_key.c.id, null()).where(those))
+        return self._sql.write(delete(access_key).where(those))
 
     def readable_key(self, key_id: int) -> str | None:
         columns = select(access_key.c.key_sealed, access_key.c.key).where(access_key.c.id == key_id)

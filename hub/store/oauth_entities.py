@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, null, select, update
 
 from hub.store import Listing, lists, queries, rows
 from hub.store.oauth import NewClient
@@ -24,7 +24,8 @@ class OAuthEntities:
 
     Args:
         changed: leaves a Change behind, of an entity and an id.
-        delete_key: deletes an access key, and by the rules of the database what hangs on it.
+        all_changed: leaves one for each row of a selection, of an id and a guid.
+        delete_keys: deletes access keys, and by the rules of the database what hangs on them.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class OAuthEntities:
         *,
         secrets: Secrets,
         changed: Callable[[str, int], None],
-        delete_key: Callable[[int], bool],
+        all_changed: Callable[[str, Select[Any]], None],
+        delete_keys: Callable[[Sequence[int]], int],
     ) -> None:
         self._sql = statements
         self._secrets = secrets
         self._changed = changed
-        self._delete_key = delete_key
+        self._all_changed = all_changed
+        self._delete_keys = delete_keys
 
     # --- clients ---
 
@@ -104,13 +107,12 @@ class OAuthEntities:
 
     def delete_client(self, client_id: int, *, limit: int) -> int:
         of_client = oauth_grant.c.client_id == client_id
-        found = self._sql.execute(select(oauth_grant.c.id, oauth_grant.c.key_id).where(of_client).limit(limit)).all()
-        for row in found:
-            self._changed("oauth_grant", row.id)
-            self._delete_key(row.key_id)
-        if len(found) < limit and self._sql.write(oauth_client.delete().where(oauth_client.c.id == client_id)):
+        key_ids = self._sql.column(select(oauth_grant.c.key_id).where(of_client).limit(limit))
+        self._all_changed("oauth_grant", select(oauth_grant.c.id, null()).where(one_of(oauth_grant.c.key_id, key_ids)))
+        self._delete_keys(key_ids)
+        if len(key_ids) < limit and self._sql.write(oauth_client.delete().where(oauth_client.c.id == client_id)):
             self._changed("oauth_client", client_id)
-        return len(found)
+        return len(key_ids)
 
     def _unlocked(self, sealed: str) -> str:
         """A secret; where its pepper is not active any more, one that nobody knows."""
@@ -226,7 +228,7 @@ class OAuthEntities:
         if found is None:
             return False
         self._changed("oauth_grant", grant_id)
-        return self._delete_key(found.key.id)
+        return self._delete_keys([found.key.id]) > 0
 
 
 def _in_numbers(equal: Mapping[str, Any]) -> dict[str, Any]:

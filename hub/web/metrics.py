@@ -95,7 +95,10 @@ class HubCollector(Collector):
             "hub_log_pending_writes": ("Writes waiting for their commit", len(gateway.commits)),
             "hub_log_pending_bytes": ("Memory of the writes waiting for their commit", gateway.commits.bytes),
             "hub_device_cache_entries": ("Devices in the cache", len(gateway.devices)),
-            "hub_commands_watched": ("Commands whose end somebody here waits for", len(gateway.states)),
+            "hub_commands_watched": (
+                "Commands that may expire, while somebody here waits to hear",
+                len(gateway.states),
+            ),
             "hub_position": ("Id of the newest published message", gateway.fan_out.position),
             "hub_draining": ("Whether the process shuts down", int(self._edge.draining)),
             "hub_resident_memory_bytes": ("Resident memory of the process", resident_bytes()),
@@ -132,7 +135,9 @@ class HubCollector(Collector):
         for name, count in sorted(gateway.tally.items()):
             reached.add_metric([name], count)
         yield reached
-        moved = CounterMetricFamily("hub_commands_moved", "Commands, by what the hub came to know", labels=["state"])
+        moved = CounterMetricFamily(
+            "hub_commands_moved", "Commands that the hub moved by itself, not by a command/update", labels=["state"]
+        )
         for state, count in sorted(gateway.states.moved.items()):
             moved.add_metric([state.word], count)
         yield moved

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from hub.core.subscription import Published
+from hub.core.traced import TracedPublished
 from hub.gateway.calls import Commit
 from hub.gateway.order import Order
 from tests.builders import command, notification
@@ -121,6 +122,18 @@ async def test_updates_keep_their_place(ledger):
     ledger.bus.answer()
 
     assert ledger.seen[1:] == [2, ("answer", 2), ("update", 2), ("update", 3)]
+
+
+async def test_a_followed_message_keeps_its_place_too(ledger):
+    """It is of a class of its own."""
+    traced = TracedPublished(notification(id=1), None, (), traceparent="00-1-2-01")
+    ledger.order.publish(traced)
+    ledger.order.update(command(id=9))
+    ledger.order.end_turn()
+
+    ledger.bus.answer()
+
+    assert ledger.seen == [1, ("update", 9)]
 
 
 async def test_whoever_is_alone_waits_for_nothing(ledger):

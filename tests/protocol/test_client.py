@@ -26,6 +26,7 @@ from protocol.client_events import (
     Subscribed,
     Subscription,
     Unreadable,
+    WatchRefused,
 )
 from protocol.codecs import BINARY, JSON, MSGPACK, TEXT, Codec
 from protocol.names import Action, Kind, Overflow
@@ -315,23 +316,7 @@ def test_a_watched_command_is_inserted_again_to_hear_of_its_updates():
 
     assert (request["action"], request["idempotencyKey"]) == ("command/insert", "k")
     assert answer(client, request, command={"id": 7}) == []
-    assert refuse(client, reconnect(client)[0]) == []
     assert reconnect(client, None) == []
-
-
-@pytest.mark.parametrize(
-    ("state", "told"), [("queued", False), ("received", False), ("done", False), ("expired", True), ("cancelled", True)]
-)
-def test_a_command_that_ended_while_nobody_was_connected_is_told(state, told):
-    """The answer to the repeated insert says it. What a device has said comes by itself, right behind that answer."""
-    client = ready()
-    client.watch(7, Action.COMMAND_INSERT, {"deviceGuid": "lamp", "command": {"command": "on", "lifetime": 5}})
-    (request,) = reconnect(client)
-
-    events = answer(client, request, command={"id": 7, "timestamp": "2026-01-01T00:00:00.000", "state": state})
-
-    view = CommandView(7, "on", "lamp", "2026-01-01T00:00:00.000", lifetime_s=5, state=state)
-    assert events == ([CommandUpdated(view)] if told else [])
 
 
 def test_a_command_that_was_asked_about_is_watched_again():
@@ -346,17 +331,33 @@ def test_a_command_that_was_asked_about_is_watched_again():
 
     assert (request["action"], request["commandId"]) == ("command/watch", 7)
     assert (told.command.status, told.command.state) == ("ok", "done")
-    assert (gone.command_id, gone.refusal.code) == (7, 404)
+    assert (gone.command_id, gone.action, gone.refusal.code) == (7, "command/watch", 404)
     assert isinstance(later, Interrupted)
 
 
+@pytest.mark.parametrize("action", [Action.COMMAND_INSERT, Action.COMMAND_WATCH])
+@pytest.mark.parametrize("code", [404, 503])
+def test_a_refusal_to_watch_again_matters_to_whoever_still_watches(action, code):
+    """Whatever was asked again; nobody else is to lose the connection for it."""
+    client = ready()
+    client.watch(7, action, {"deviceGuid": "lamp"})
+    (first,) = refuse(client, reconnect(client)[0], code=code)
+    (request,) = reconnect(client)
+    client.unwatch(7, action)
+
+    assert isinstance(first, WatchRefused if code == 404 else Interrupted)
+    assert refuse(client, request, code=code) == []
+
+
 def test_watching_one_command_again_takes_no_room():
-    """Inserted, and later asked about: it is one."""
-    client = Client(pending_limit=1)
+    """Asked about twice it is one; inserted and asked about it is two, of which either may be refused."""
+    client = Client(pending_limit=2)
 
-    client.watch(7, Action.COMMAND_INSERT, {})
-    client.watch(7, Action.COMMAND_WATCH, {})
+    for _ in range(2):
+        client.watch(7, Action.COMMAND_INSERT, {})
+        client.watch(7, Action.COMMAND_WATCH, {})
 
+    assert [request["action"] for request in reconnect(client)] == ["command/insert", "command/watch"]
     with pytest.raises(ClientLimit):
         client.watch(8, Action.COMMAND_WATCH, {})
 
@@ -365,8 +366,8 @@ def test_an_unwatched_command_is_let_go():
     """Letting go twice is harmless."""
     client = ready()
     client.watch(7, Action.COMMAND_INSERT, {})
-    client.unwatch(7)
-    client.unwatch(7)
+    client.unwatch(7, Action.COMMAND_INSERT)
+    client.unwatch(7, Action.COMMAND_INSERT)
 
     assert reconnect(client) == []
 

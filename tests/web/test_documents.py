@@ -227,6 +227,7 @@ NETWORK = b'{"id":1,"key":null,"name":"home","description":null,"devices":[]}'
     ("method", "path", "headers", "answer"),
     [
         ("GET", "/network?take=1&skip=&sortField=name&sortOrder=desc", [BASIC], (200, {}, b"[]")),
+        ("GET", "/device/lamp/command?sortOrder=&take=", [BASIC], (200, {}, b"[]")),
         ("HEAD", "/network?take=1", [BASIC, ("Hub-Version", "1")], (200, {}, b"")),
         ("GET", "/network/%31?any=1", [BASIC], (404, {}, b"")),
         ("POST", "/network/1", [BASIC, ("x-http-method-override", "DELETE")], (204, {}, b"")),

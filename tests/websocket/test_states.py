@@ -450,6 +450,33 @@ async def test_a_repeated_insert_tells_how_far_it_has_come(world):
     assert (await again.push())["command"]["status"] == "ok"
 
 
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [(["cancel"], ("cancelled", None)), (["expire"], ("expired", None)), (["expire", "update"], ("expired", "late"))],
+)
+async def test_what_ended_meanwhile_comes_behind_the_answer_to_a_repeated_insert(world, ending, told):
+    """Nothing else would tell it any more; on the old wire there is no such thing."""
+    clock = take_clock(world.hub.gateway)
+    alice, lamp = await world.user("alice", **JSON_MODE), await world.device("own", "own-key")
+    command = {"command": "on", "lifetime": 5}
+    command_id = await insert(alice, command=command, idempotencyKey="k")
+    for what in ending:
+        if what == "cancel":
+            await alice.succeed("command/cancel", deviceGuid="own", commandId=command_id)
+        elif what == "expire":
+            clock.forward(6)
+        else:
+            await lamp.succeed("command/update", commandId=command_id, command={"status": "late"})
+    again, old = await world.user("alice", **JSON_MODE), await world.user("alice")
+
+    for peer in (again, old):
+        await peer.succeed("command/insert", deviceGuid="own", command=command, idempotencyKey="k")
+
+    push = (await again.push())["command"]
+    assert (push["id"], push["state"], push["status"]) == (command_id, *told)
+    assert [update["command"]["status"] for update in await old.pushes()] == ([told[1]] if told[1] else [])
+
+
 async def test_that_a_command_was_sent_is_not_told_while_it_cannot_be_stored(world, monkeypatch):
     """It stays queued for everybody: less than is true, and never more."""
     alice, lamp = await world.user("alice", **JSON_MODE), await world.device("own", "own-key")

@@ -104,17 +104,17 @@ function card(api, method, path, operation) {
 function about(api, method, path, operation) {
   const inputs = new Map();
   const box = element("div", { className: "about" }, element("p", { textContent: operation.description }));
-  if (operation.parameters) {
-    const rows = operation.parameters.map((parameter) => {
-      const input = element("input", { placeholder: parameter.schema.default ?? "", ariaLabel: parameter.name });
-      inputs.set(parameter, input);
-      return element("tr", {},
-        element("th", { textContent: parameter.name }),
-        element("td", { textContent: `${parameter.in}, ${type(api, parameter.schema)}` }),
-        element("td", {}, input));
-    });
-    box.append(element("h3", { textContent: "Parameters" }), element("table", {}, ...rows));
-  }
+  const everywhere = api.paths[path].parameters;
+  const rows = [...(operation.parameters ?? []), ...everywhere].map((parameter) => {
+    const input = element("input", { placeholder: parameter.schema.default ?? "", ariaLabel: parameter.name });
+    if (everywhere.includes(parameter)) input.value = parameter.schema.enum[0];
+    inputs.set(parameter, input);
+    return element("tr", { title: parameter.description ?? "" },
+      element("th", { textContent: parameter.name }),
+      element("td", { textContent: `${parameter.in}, ${type(api, parameter.schema)}` }),
+      element("td", {}, input));
+  });
+  box.append(element("h3", { textContent: "Parameters" }), element("table", {}, ...rows));
   const content = Object.entries(operation.requestBody?.content ?? {})[0];
   let body = null;
   if (content) {
@@ -191,7 +191,7 @@ function credentials() {
 
 async function send(method, path, inputs, body, result) {
   const query = new URLSearchParams();
-  const headers = { ...credentials(), "Hub-Version": "1" };
+  const headers = credentials();
   for (const [parameter, { value }] of inputs) {
     if (parameter.in === "path") path = path.replace(`{${parameter.name}}`, encodeURIComponent(value));
     else if (value !== "" && parameter.in === "query") query.set(parameter.name, value);
