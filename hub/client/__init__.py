@@ -14,8 +14,9 @@
 It reconnects by itself, goes on where it was, repeats what was not answered, and says so when something was missed.
 """
 
-from hub.client.api import Command, Device, Hub, connect, connect_device
+from hub.client.application import Hub, connect
 from hub.client.credentials import Registration
+from hub.client.device import Command, Device, connect_device
 from hub.client.errors import ClientError, ConnectionLost, CredentialsRefused, HubRefused, NoAnswer, Replaced
 from hub.client.profile import BadProfile, Profile, ProfileReadableByOthers
 from hub.client.socket import Options
