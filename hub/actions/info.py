@@ -15,7 +15,7 @@ async def server_info(gateway: Gateway, caller: Caller, ask: ServerInfo) -> dict
     base_url = caller.connection.base_url if caller.connection is not None else gateway.policy.public_url or ""
     info = {
         "apiVersion": gateway.policy.api_version,
-        "serverTimestamp": format_ms(gateway.before_next_ms()),
+        "serverTimestamp": format_ms(gateway.ids.before_next_ms()),
         "restServerUrl": f"{base_url}/rest",
     }
     return {"info": SERVER_INFO(info)}
@@ -26,6 +26,6 @@ async def get_info(gateway: Gateway, caller: Caller, ask: Form) -> dict[str, Any
     scheme, _, rest = caller.base_url.partition("://")
     return {
         "apiVersion": gateway.policy.api_version,
-        "serverTimestamp": format_ms(gateway.before_next_ms()),
+        "serverTimestamp": format_ms(gateway.ids.before_next_ms()),
         "webSocketServerUrl": f"{'wss' if scheme == 'https' else 'ws'}://{rest}/websocket",
     }

@@ -45,7 +45,7 @@ async def insert_notification(gateway: Gateway, caller: Caller, ask: InsertNotif
         notification = await special(gateway, caller, device, ask)
     else:
         # Nothing is awaited between the stamp and the queue: ids follow the order of the log.
-        stamp = gateway.stamp_now(device.id) or await gateway.stamp(device.id)
+        stamp = gateway.ids.stamp_now(device.id) or await gateway.ids.stamp(device.id)
         notification = Notification(
             stamp.id, device.id, device.guid, ask.name, stamp.timestamp_ms, ask.parameters or NULL
         )
@@ -93,7 +93,7 @@ def insert_again(
         or connection.principal is not principal
         or gateway.devices.cached(device.guid) is not device
         or gateway.rights.is_stale(connection)
-        or (stamp := gateway.stamp_now(device.id)) is None
+        or (stamp := gateway.ids.stamp_now(device.id)) is None
     ):
         return None
     notification = Notification(stamp.id, device.id, device.guid, ask.name, stamp.timestamp_ms, ask.parameters or NULL)
@@ -140,7 +140,7 @@ async def insert_command(gateway: Gateway, caller: Caller, ask: InsertCommand) -
         await _refuse_unless_repeated(gateway, caller, device, ask, NOT_CONNECTED.error())
     if not gateway.open_commands.admit(device.id):
         await _require_room(gateway, caller, device, ask)
-    stamp = gateway.stamp_now(device.id) or await gateway.stamp(device.id)
+    stamp = gateway.ids.stamp_now(device.id) or await gateway.ids.stamp(device.id)
     command = _new_command(ask, device, stamp, user_id=caller.principal.require_user().id)
     stored = await _insert_listening(gateway, caller, device, command, ask.idempotency_key)
     made = {"id": stored.id, "timestamp": format_ms(stored.timestamp_ms), "userId": command.user_id}

@@ -21,7 +21,7 @@ from hub.core.audience import Share
 from hub.core.connection import Connection
 from hub.core.fanout import FanOut
 from hub.core.limits import Tally
-from hub.core.stamps import RESERVE_TOGETHER_US, RESERVE_US, Stamp, Stamper
+from hub.core.stamps import Stamp
 from hub.core.states import of_update
 from hub.core.subscription import Published, Subscription
 from hub.gateway.admission import Admission
@@ -29,6 +29,7 @@ from hub.gateway.calls import Commit
 from hub.gateway.commits import Commits
 from hub.gateway.devices import Devices
 from hub.gateway.duties import Duties
+from hub.gateway.ids import Ids
 from hub.gateway.logins import Logins
 from hub.gateway.open_commands import OpenCommands
 from hub.gateway.order import Order
@@ -40,7 +41,7 @@ from hub.gateway.rights import Rights
 from hub.gateway.states import States
 from hub.store import Amend, Append, Change, Idempotency, Lane, Logged, LogQuery, Store, Transact, Tx, Write
 from protocol.entities import Device
-from protocol.errors import HubError, StoreUnavailable
+from protocol.errors import HubError
 from protocol.messages import LANES, Command, CommandPatch, Message, Notification
 from protocol.names import INT64_MAX, CloseCode, CommandState, Kind, Overflow
 from protocol.requests import Subscribe
@@ -96,6 +97,7 @@ class Gateway:
         self.rights = Rights(self)
         self.others = Others(self)
         self.admission = Admission(self)
+        self.ids = Ids(self)
         self.tally = Tally()
         """How often each limit was reached, here and at the edge."""
         self.order = Order(
@@ -142,9 +144,6 @@ class Gateway:
         self.activity: dict[int, int] = {}
         self.write_together: WriteTogether | None = None
         """Writes to many sockets at once, where that is possible; returns the connections that still want a visit."""
-        self._lane = 0
-        self._stamper: Stamper | None = None
-        self._reservation: asyncio.Task[None] | None = None
         self._sockets: dict[Connection, Socket] = {}
         self._visits: dict[Connection, None] = {}
         self._armed = False
@@ -189,15 +188,7 @@ class Gateway:
         lane = await self.store.open_lane(self.others.run, queued=queued)
         if not self.bus.alone:
             self.set_clock(lane.now_us, begun_us)
-        self._lane = lane.number
-        together_us = max(RESERVE_TOGETHER_US, int(3e6 * self.policy.heartbeat_s))
-        self._stamper = Stamper(
-            lane=lane.number,
-            mark=lane.mark,
-            last_timestamp_ms=lane.last_timestamp_ms,
-            reserve_us=RESERVE_US if self.bus.alone else together_us,
-        )
-        await self._reserve()
+        await self.ids.take(lane)
         return lane
 
     def set_clock(self, now_us: int, begun_us: int) -> None:
@@ -223,7 +214,7 @@ class Gateway:
             await asyncio.wait({task}, timeout=5)
         # Unless all is stored, the next start records what may be missing; so it does where the lane stays taken.
         with _telling("the lane could not be given back"):
-            await self.store.close_lane(self._lane, owner=self.others.run, complete=not self.commits.lost)
+            await self.store.close_lane(self.ids.lane, owner=self.others.run, complete=not self.commits.lost)
 
     # --- connections
 
@@ -331,100 +322,7 @@ class Gateway:
 
     # --- messages
 
-    async def stamp(self, device_id: int) -> Stamp:
-        """The id and timestamp of a new message of a device. Queue the message before anything else is awaited.
-
-        Raises:
-            StoreUnavailable: the database has not answered for so long that no more ids are reserved.
-        """
-        return (await self._stamps([device_id]))[0]
-
-    def stamp_now(self, device_id: int) -> Stamp | None:
-        """The id and timestamp of a new message of a device, as :meth:`stamp`; None: only ``stamp`` can tell."""
-        assert self._stamper is not None, "the gateway was started"
-        try:
-            stamp = self._stamper.stamp(device_id, self.now_us())
-        except StoreUnavailable:
-            return None
-        if self._reservation is None and self._stamper.is_low:
-            self._more_ids()
-        return stamp
-
-    async def _stamps(self, device_ids: Sequence[int]) -> list[Stamp]:
-        try:
-            return [self._stamp(device_id) for device_id in device_ids]
-        except StoreUnavailable:
-            # The clock has run past what is reserved: for a minute nothing was inserted, or the process did not run.
-            if self.commits.away:
-                raise
-        await self._more_ids()
-        try:
-            return [self._stamp(device_id) for device_id in device_ids]
-        except StoreUnavailable:
-            # Otherwise the requests behind this one would wait for more ids, too, one after the other.
-            self.commits.part()
-            raise
-
-    def _stamp(self, device_id: int) -> Stamp:
-        assert self._stamper is not None, "the gateway was started"
-        stamp = self._stamper.stamp(device_id, self.now_us())
-        if self._stamper.is_low and self._reservation is None:
-            self._more_ids()
-        return stamp
-
-    def promise(self) -> int:
-        """An id that is below all that will be given here from now on, close to the present."""
-        assert self._stamper is not None, "the gateway was started"
-        promised = self._stamper.promise(self.now_us())
-        if self._stamper.is_low:
-            self._more_ids()
-        return promised
-
-    def pass_by(self, timestamp_ms: int) -> bool:
-        """Give no timestamp at or before this one here any more. False: not yet possible, ask again in a moment."""
-        assert self._stamper is not None, "the gateway was started"
-        return self._stamper.pass_by(timestamp_ms, self.now_us())
-
-    def others_gave(self, message: Message) -> None:
-        """Another worker has stamped this message."""
-        assert self._stamper is not None, "the gateway was started"
-        self._stamper.heard(message.id, message.device_id, message.timestamp_ms, self.now_us())
-
-    def update_id(self) -> int:
-        """The id of a change of a command, for other workers; 0: there are none. Queue the change before anything else
-        is awaited."""
-        if self.bus.alone:
-            return 0
-        assert self._stamper is not None, "the gateway was started"
-        return self._stamper.next_id(self.now_us())
-
-    def before_next_ms(self) -> int:
-        """One millisecond before the earliest timestamp that a later message can get."""
-        assert self._stamper is not None, "the gateway was started"
-        return self._stamper.before_next_ms(self.now_us())
-
-    def _more_ids(self) -> "asyncio.Task[None]":
-        if self._reservation is None:
-            self._reservation = self._spawn(self._reserve_ahead())
-        return self._reservation
-
-    async def _reserve_ahead(self) -> None:
-        try:
-            await self._reserve()
-        except StoreUnavailable:
-            pass  # It is tried again with the next stamp; whoever gets none hears of it.
-        finally:
-            self._reservation = None
-
-    async def _reserve(self) -> None:
-        assert self._stamper is not None, "the gateway was started"
-        stamper = self._stamper  # It is another one when the lane is another one, and then nothing is reserved there.
-        mark = stamper.wanted(self.now_us())
-        if mark is not None:
-            await self.store.reserve(self._lane, mark)
-            stamper.reserved(mark)
-
-    def _spawn(self, work: Any) -> "asyncio.Task[None]":
+    def spawn(self, work: Any) -> "asyncio.Task[None]":
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -476,7 +374,7 @@ class Gateway:
     def amend(self, device: Device, command_id: int, patch: CommandPatch) -> Commit:
         """Update a command, then push it to its listeners. Await the commit for the command, or None."""
 
-        update_id = self.update_id()
+        update_id = self.ids.for_update()
 
         def then(command: Command | None) -> None:
             if command is not None:
@@ -511,7 +409,7 @@ class Gateway:
             work: runs in the store's thread; may append messages that it stamps with the stamps it is given.
             stamps_for: the device row of each message that may be stored; 0 for a device that does not exist yet.
         """
-        stamps = Stamps(await self._stamps(stamps_for))
+        stamps = Stamps(await self.ids.stamps(stamps_for))
 
         def run(tx: Tx) -> tuple[Any, list[Change], list[tuple[Message, Device]]]:
             result = work(tx, stamps)
@@ -549,7 +447,7 @@ class Gateway:
         await self.store.transact(_nothing)  # What the writer was busy with has come to its end then.
         found: list[Logged] = []
         newest = self.own_newest
-        beyond = tuple(newest if lane == self._lane else INT64_MAX for lane in range(LANES))
+        beyond = tuple(newest if lane == self.ids.lane else INT64_MAX for lane in range(LANES))
         for kind in Kind:
             query, complete = LogQuery(kind, after=newest, beyond=None if self.bus.alone else beyond), False
             while not complete:
@@ -704,7 +602,7 @@ class Gateway:
 
     def configuration_changed(self) -> None:
         """Read the rows again that an administrator wrote."""
-        self._spawn(self.read_configuration())
+        self.spawn(self.read_configuration())
 
     async def read_configuration(self) -> None:
         """Go by the rows that are stored now."""

@@ -219,7 +219,7 @@ class Others:
 
     def _promise(self) -> Floor:
         """Of a single moment, so that both go together."""
-        return Floor(self._gateway.promise(), self._gateway.before_next_ms())
+        return Floor(self._gateway.ids.promise(), self._gateway.ids.before_next_ms())
 
     def _take(self, renewal: Renewal, floor: Floor) -> None:
         """Go by a renewal. ``floor`` counts only together with it: a worker that was not known before may give lower
@@ -268,7 +268,7 @@ class Others:
 
     async def _take_another_lane(self) -> None:
         self._gateway.commits.part()  # What waits has ids of a lane that is not ours.
-        given = self._gateway.promise()
+        given = self._gateway.ids.promise()
         try:
             lane = await self._gateway.take_lane()
         except HubError as error:
@@ -319,7 +319,7 @@ class Others:
         for item in items:
             any_at_all = True
             if isinstance(item, Placed):
-                self._gateway.others_gave(item.message)
+                self._gateway.ids.heard(item.message)
                 if not self._gateway.is_over(item.message):
                     fan_out.publish(self._gateway.from_elsewhere(item))
             else:
@@ -363,7 +363,7 @@ class Others:
         try:
             while self._wanted_ms:
                 wanted_ms, self._wanted_ms = self._wanted_ms, 0
-                gateway.pass_by(wanted_ms)
+                gateway.ids.pass_by(wanted_ms)
                 floor = self._promise()
                 await gateway.all_ended()
                 self.tell()

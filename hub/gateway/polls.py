@@ -250,10 +250,10 @@ class Polls:
         """Return when nothing with this timestamp or an earlier one can come any more, on any worker; after a few
         seconds in any case, for then the database or the bus does not answer."""
         gateway = self._gateway
-        if not (gateway.bus.alone and gateway.pass_by(timestamp_ms) and gateway.commits.is_idle):
+        if not (gateway.bus.alone and gateway.ids.pass_by(timestamp_ms) and gateway.commits.is_idle):
             with suppress(TimeoutError, StoreUnavailable):
                 async with asyncio.timeout(OWN_S):
-                    while not gateway.pass_by(timestamp_ms):  # noqa: ASYNC110 - it is the clock that has to move
+                    while not gateway.ids.pass_by(timestamp_ms):  # noqa: ASYNC110 - it is the clock that has to move
                         await asyncio.sleep(PASS_AGAIN_S)
                     await gateway.all_ended()
         if not gateway.bus.alone:

@@ -116,7 +116,7 @@ class States:
         return self._step(command.device_id, command.device_guid, command.id)
 
     def _step(self, device_id: int, device_guid: str, command_id: int) -> Step:
-        return Step(device_id, device_guid, command_id, self._gateway.update_id())
+        return Step(device_id, device_guid, command_id, self._gateway.ids.for_update())
 
     def _stored(self, steps: Sequence[Step], outcome: Sequence[Stepped | None]) -> None:
         for step, stepped in zip(steps, outcome, strict=True):

@@ -23,7 +23,7 @@ async def fill_log(home: World, number: int) -> list[int]:
     devices = [await gateway.devices.device(guid) for guid in DEVICES]
     for count in range(number):
         device = devices[count % len(devices)]
-        stamp = await gateway.stamp(device.id)
+        stamp = await gateway.ids.stamp(device.id)
         message = Notification(stamp.id, device.id, device.guid, "watts", stamp.timestamp_ms, BODY)
         commit = gateway.append(message, device)
         ids.append(stamp.id)

@@ -445,7 +445,7 @@ async def test_a_worker_that_crashed_does_not_hide_what_the_others_store(tmp_pat
     async with clusters(tmp_path, monkeypatch) as start:
         here, there = (await start(world())).worlds
         crashed, lamp = await here.device("lamp", "lamp-key"), await there.device("lamp", "lamp-key")
-        stamper = here.hub.gateway._stamper
+        stamper = here.hub.gateway.ids._stamper
         stamper._last_id = stamper._mark  # As the next run finds it.
         await until(lambda: asyncio.sleep(0, stamper._mark > stamper._last_id))
         seen = await crashed.succeed("notification/insert", **notification(value=1))

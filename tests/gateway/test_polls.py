@@ -79,7 +79,7 @@ async def test_an_answer_waits_for_a_clock_that_is_behind(alone, monkeypatch):
     monkeypatch.setattr("hub.gateway.polls.OWN_S", WAIT_S)
     gateway, clock = alone.hub.gateway, take_clock(alone.hub.gateway)
     clock.now_us += 1_000 - clock.now_us % 1_000  # Ids go ahead of the clock, too: not into the next millisecond here.
-    gateway.pass_by(gateway.now_ms() + 9_999)
+    gateway.ids.pass_by(gateway.now_ms() + 9_999)
     told = [await notify(alone.hub), await notify(alone.hub)]
     poll = begin(client(alone), f"{LAMP}?timestamp={LONG_AGO}&waitTimeout=0")
     await until(lambda: asyncio.sleep(0, len(gateway.polls)))

@@ -176,14 +176,14 @@ async def test_what_was_reserved_in_one_lane_is_not_in_another(start_hub, failin
     gateway, gate = home.hub.gateway, Gate()
     take_clock(gateway).forward(3_600)
     failing(home).gates["reserve"] = gate
-    reserving = gateway._more_ids()
+    reserving = gateway.ids._more()
     await gate.reached.wait()
-    ahead = gateway._stamper
-    gateway._stamper = Stamper(lane=1, mark=0, last_timestamp_ms=0)
+    ahead = gateway.ids._stamper
+    gateway.ids._stamper = Stamper(lane=1, mark=0, last_timestamp_ms=0)
 
     gate.open()
     await reserving
 
     assert ahead.stamp(1, gateway.now_us()).id > 0
     with pytest.raises(StoreUnavailable):
-        gateway._stamper.stamp(1, gateway.now_us())
+        gateway.ids._stamper.stamp(1, gateway.now_us())

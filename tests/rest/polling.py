@@ -49,7 +49,7 @@ async def notify(hub: Hub, guid: str = "lamp", name: str = "watts", *, at_ms: in
     """A notification, committed and published; ``at_ms`` forges its time."""
     device = await hub.gateway.devices.device(guid)
     assert device is not None
-    stamp = await hub.gateway.stamp(device.id)
+    stamp = await hub.gateway.ids.stamp(device.id)
     return await hub.gateway.append(Notification(stamp.id, device.id, guid, name, at_ms or stamp.timestamp_ms), device)
 
 
@@ -57,7 +57,7 @@ async def command(hub: Hub, guid: str = "lamp", name: str = "on", **members: Any
     """A command, committed and published."""
     device = await hub.gateway.devices.device(guid)
     assert device is not None
-    stamp = await hub.gateway.stamp(device.id)
+    stamp = await hub.gateway.ids.stamp(device.id)
     return await hub.gateway.append(Command(stamp.id, device.id, guid, name, stamp.timestamp_ms, 1, **members), device)
 
 

@@ -35,7 +35,7 @@ async def fill(site, number):
     gateway = site.hub.gateway
     lamp, last = await gateway.devices.device("lamp"), None
     for _ in range(number):
-        stamp = await gateway.stamp(lamp.id)
+        stamp = await gateway.ids.stamp(lamp.id)
         last = gateway.append(Notification(stamp.id, lamp.id, "lamp", "n", stamp.timestamp_ms), lamp)
     await last
 

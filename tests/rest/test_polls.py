@@ -137,7 +137,10 @@ async def test_how_long_a_poll_waits_is_a_setting(start_site):
 
 async def test_what_is_newer_is_answered_at_once(site):
     """Strictly newer, oldest first, by name, of what one sees; also where nothing is waited for."""
-    told = [await notify(site.hub, guid, name) for guid, name in [("lamp", "a"), ("oven", "a"), ("door", "b")] * 2]
+    # Of different devices several may have one time; here each has its own.
+    began_ms, told = site.hub.gateway.now_ms() - 1_000, []
+    for n, (guid, name) in enumerate([("lamp", "a"), ("oven", "a"), ("door", "b")] * 2):
+        told.append(await notify(site.hub, guid, name, at_ms=began_ms + n))
     after = format_ms(told[0].timestamp_ms)
     at = f"{OF_MANY}?waitTimeout=0&timestamp="
 
