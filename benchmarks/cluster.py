@@ -68,7 +68,7 @@ def hub(directory: Path, *, core: int = SERVER_CORE, key: str | None = None, **s
         except StopIteration:
             raise RuntimeError(f"a hub did not start: {settings}") from None
         key = key or json.loads((directory / "hub-profile.json").read_text())["accessKey"]
-        yield Running(Hub(port, key), process)
+        yield Running(Hub(port, key, process.pid), process)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -95,7 +95,7 @@ async def subscribed(at: Hub, number: int, counter: Counter, guid: str = "dev-1"
 
 
 def _median(found: Sequence[dict[str, Any]], name: str) -> float:
-    return round(statistics.median(one[name] for one in found), 2)
+    return round(float(statistics.median(one[name] for one in found)), 2)
 
 
 # --- cases ------------------------------------------------------------------------------------------------------------

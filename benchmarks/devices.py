@@ -30,6 +30,7 @@ from pathlib import Path
 from benchmarks.edge import CLIENT_CORE, MARKER, SERVER_CORE, Counter, Peer, connected, frame, listening
 from hub.app import loop_factory, make_store
 from hub.settings import Settings
+from hub.settings_urls import Url
 from hub.store import Tx
 
 PUBLISHERS, IN_FLIGHT = 8, 16
@@ -154,7 +155,7 @@ def prepare(directory: Path, devices: int) -> None:
     path = directory / "hub.db"
 
     async def make() -> None:
-        store = make_store(Settings(database_url=f"sqlite:///{path}"))
+        store = make_store(Settings(database_url=Url(f"sqlite:///{path}")))
         await store.open()
         await store.transact(first_device)
         await store.close()

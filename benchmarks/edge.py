@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol, cast
 
 from websockets.speedups import apply_mask
 
@@ -39,6 +39,12 @@ def frame(members: dict[str, Any]) -> bytes:
     payload = json.dumps(members, separators=(",", ":")).encode()
     length = bytes((0x80 | len(payload),)) if len(payload) < 126 else b"\xfe" + len(payload).to_bytes(2)
     return b"\x81" + length + ZERO_MASK + apply_mask(payload, ZERO_MASK)
+
+
+class Adds(Protocol):
+    """What is told how many messages have come."""
+
+    def add(self, markers: int, /) -> None: ...
 
 
 class Counter:
@@ -59,7 +65,7 @@ class Counter:
 class Peer(asyncio.Protocol):
     """A WebSocket that counts markers, and answers nothing but what it is asked to send."""
 
-    def __init__(self, counter: Counter | None) -> None:
+    def __init__(self, counter: Adds | None) -> None:
         self.counter = counter
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.responses = 0

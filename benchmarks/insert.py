@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks.edge import frame
 from hub.app import COLLECT_AFTER, Hub, loop_factory
 from hub.settings import Settings
+from hub.settings_urls import Url
 from hub.store import Append, Store, Write
 from hub.web.upgrade import Upgrade
 
@@ -73,7 +74,7 @@ async def answered(transports: Sequence[Transport], wanted: int) -> None:
 
 
 async def measure(options: argparse.Namespace) -> list[float]:
-    hub = Hub(Settings(port=0, limits="bench", database_url=f"sqlite:///{Path.cwd()}/hub.db", log_level="error"))
+    hub = Hub(Settings(port=0, limits="bench", database_url=Url(f"sqlite:///{Path.cwd()}/hub.db"), log_level="error"))
     await hub.start()
     assert hub.first_start is not None, "the directory is empty"
     key = json.loads((Path.cwd() / "hub-profile.json").read_text())["accessKey"]

@@ -75,6 +75,7 @@ def starter(durability: str) -> Callable[[Path, Job], AbstractContextManager[Ser
     def start(directory: Path, job: Job) -> Iterator[Served]:
         command = (sys.executable, "-m", "hub", "serve", "--log-level", "error")
         with process(*command, directory=directory, HUB_DURABILITY=durability, **SETTINGS) as child:
+            assert child.stdout is not None
             port = listening(child.stdout)
             key = json.loads((directory / "hub-profile.json").read_text())["accessKey"]
             yield served(port, child.pid, key, job.devices)
