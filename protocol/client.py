@@ -302,7 +302,9 @@ class Client:
         def refused(refusal: Refusal) -> list[Event]:
             if watched not in self._watched:
                 return []
-            return [Interrupted(refusal) if refusal.temporary else WatchRefused(command_id, action, refusal)]
+            # Of an insert that was stored anything else is final: what stands in its way now would stand there again.
+            helps = refusal.code in (500, 503) if action is Action.COMMAND_INSERT else refusal.temporary
+            return [Interrupted(refusal) if helps else WatchRefused(command_id, action, refusal)]
 
         self._ask(action, self._watched[watched], answered, refused)
 

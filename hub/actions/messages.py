@@ -8,7 +8,7 @@ from hub.core.connection import Connection, Exchange
 from hub.core.stamps import Stamp
 from hub.core.states import has_ended
 from hub.gateway import Gateway
-from hub.gateway.calls import Commit
+from hub.gateway.calls import Commit, in_task
 from protocol.entities import Device
 from protocol.errors import (
     COMMAND_ID_REQUIRED,
@@ -220,10 +220,14 @@ async def _insert_listening(
 
 async def _insert_again_listening(gateway: Gateway, connection: Connection | None, stored: Command) -> Command:
     """Asked again after a broken connection: what it may have missed meanwhile comes right behind the answer."""
-    if connection is not None:
-        gateway.listen(connection, stored.id)
     [stored] = await gateway.states.settled([stored])
-    if connection is not None and (stored.updated or (connection.extended and has_ended(stored))):
+    if connection is None:
+        return stored
+    # First listen, then look: what comes in between may be told twice, but not left out.
+    gateway.listen(connection, stored.id)
+    present: Command | None = await in_task(gateway.store.command(stored.device_id, stored.id))
+    stored = present or stored
+    if stored.updated or (connection.extended and has_ended(stored)):
         gateway.fan_out.remind(connection, stored)
     return stored
 

@@ -5,10 +5,16 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from hub.client.connected import DEFAULTS, Connected
 from hub.client.credentials import Credentials, Registration
 from hub.client.following import answered_command, answered_id
-from hub.client.members import insertion, mapping, named, notified, text, updating
+from hub.client.members import (
+    describe_command,
+    describe_notification,
+    describe_update,
+    name_command,
+    read_object,
+    write_time,
+)
 from hub.client.session import Session
 from hub.client.socket import Options
 from hub.client.stream import Stream
@@ -23,7 +29,7 @@ async def connect(
     access_key: str | None = None,
     login: str | None = None,
     password: str | None = None,
-    options: Options = DEFAULTS,
+    options: Options = Options(),
 ) -> AsyncIterator["Hub"]:
     """Connect an application, with an access key or a login and password.
 
@@ -50,20 +56,28 @@ async def connect(
         await session.stop()
 
 
-class Hub(Connected):
+class Hub:
     """A hub, as an application sees it. Made by :func:`connect`.
 
     Every method that waits takes ``timeout_s`` and raises :class:`NoAnswer` past it, :class:`HubRefused` when the hub
     says no, and :class:`ConnectionLost` when the client is closed.
     """
 
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
     def __repr__(self) -> str:
         return f"<Hub {'connected' if self.connected else 'not connected'}>"
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection at this moment; without one, calls wait for the next."""
+        return self._session.connected
 
     async def server_info(self, *, timeout_s: float | None = None) -> Mapping[str, Any]:
         """``apiVersion``, ``serverTimestamp`` and ``restServerUrl``."""
         answer = await self._session.call(Action.SERVER_INFO, {}, timeout_s=timeout_s)
-        return mapping(answer, "info")
+        return read_object(answer, "info")
 
     def notifications(
         self,
@@ -88,10 +102,10 @@ class Hub(Connected):
             device_guids=devices,
             names=names,
             since=since,
-            timestamp=text(timestamp),
+            timestamp=write_time(timestamp),
             overflow=overflow,
         )
-        return self._stream(subscription, _notification)
+        return self._session.stream(subscription, _notification)
 
     def commands(
         self,
@@ -111,10 +125,10 @@ class Hub(Connected):
             device_guids=devices,
             names=names,
             since=since,
-            timestamp=text(timestamp),
+            timestamp=write_time(timestamp),
             overflow=overflow,
         )
-        return self._stream(subscription, _command)
+        return self._session.stream(subscription, _command)
 
     async def send(
         self,
@@ -138,10 +152,11 @@ class Hub(Connected):
                 knows no such thing, and keeps the command.
 
         Raises:
-            NoAnswer: not in time. With ``command_id`` the hub has the command, and the device may still carry it out:
-                :meth:`wait_for` goes on waiting, :meth:`cancel` takes it back.
+            NoAnswer: not in time, or the hub tells nothing more of it: a right was taken away, say. With ``command_id``
+                the hub has the command, and the device may still carry it out: :meth:`wait_for` goes on waiting,
+                :meth:`cancel` takes it back.
         """
-        members = insertion(device, name, parameters, lifetime_s, idempotency_key, queue=queue)
+        members = describe_command(device, name, parameters, lifetime_s, idempotency_key, queue=queue)
         return await self._session.following.follow(Action.COMMAND_INSERT, members, timeout_s=timeout_s)
 
     async def insert_command(
@@ -160,13 +175,13 @@ class Hub(Connected):
         Returns:
             The command's id.
         """
-        members = insertion(device, name, parameters, lifetime_s, idempotency_key, queue=queue)
+        members = describe_command(device, name, parameters, lifetime_s, idempotency_key, queue=queue)
         answer = await self._session.call(Action.COMMAND_INSERT, members, timeout_s=timeout_s)
         return answered_id(answer, "command")
 
     async def command(self, device: str, command_id: int, *, timeout_s: float | None = None) -> CommandView:
         """A command as it is now, with its ``state`` (extended mode)."""
-        answer = await self._session.call(Action.COMMAND_GET, named(device, command_id), timeout_s=timeout_s)
+        answer = await self._session.call(Action.COMMAND_GET, name_command(device, command_id), timeout_s=timeout_s)
         return answered_command(answer)
 
     async def wait_for(self, device: str, command_id: int, *, timeout_s: float = 10.0) -> CommandView:
@@ -178,7 +193,7 @@ class Hub(Connected):
             NoAnswer: not in time.
         """
         return await self._session.following.follow(
-            Action.COMMAND_WATCH, named(device, command_id), timeout_s=timeout_s
+            Action.COMMAND_WATCH, name_command(device, command_id), timeout_s=timeout_s
         )
 
     async def cancel(self, device: str, command_id: int, *, timeout_s: float | None = None) -> None:
@@ -190,13 +205,13 @@ class Hub(Connected):
         Raises:
             HubRefused: too late: it was received or answered, or has expired; ``detail`` has its ``state``.
         """
-        await self._session.call(Action.COMMAND_CANCEL, named(device, command_id), timeout_s=timeout_s)
+        await self._session.call(Action.COMMAND_CANCEL, name_command(device, command_id), timeout_s=timeout_s)
 
     async def update_command(
         self, device: str, command_id: int, *, status: str, result: Any = None, timeout_s: float | None = None
     ) -> None:
         """Answer a command in the device's place."""
-        members = updating(device, command_id, status, result)
+        members = describe_update(device, command_id, status, result)
         await self._session.call(Action.COMMAND_UPDATE, members, timeout_s=timeout_s)
 
     async def notify(
@@ -209,7 +224,7 @@ class Hub(Connected):
         idempotency_key: str | None = None,
     ) -> int:
         """Insert a notification in a device's place. Returns its id, once it is stored."""
-        members = {"deviceGuid": device, **notified(name, parameters, idempotency_key)}
+        members = {"deviceGuid": device, **describe_notification(name, parameters, idempotency_key)}
         answer = await self._session.call(Action.NOTIFICATION_INSERT, members, timeout_s=timeout_s)
         return answered_id(answer, "notification")
 

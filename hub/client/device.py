@@ -4,10 +4,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from hub.client.connected import DEFAULTS, Connected
 from hub.client.credentials import Credentials, Registration
 from hub.client.following import answered_id
-from hub.client.members import mapping, named, notified, updating
+from hub.client.members import describe_notification, describe_update, name_command, read_object
 from hub.client.session import Session
 from hub.client.socket import Options
 from hub.client.stream import Stream
@@ -22,7 +21,7 @@ async def connect_device(
     guid: str,
     key: str,
     registration: Registration | None = None,
-    options: Options = DEFAULTS,
+    options: Options = Options(),
 ) -> AsyncIterator["Device"]:
     """Connect a device, or a gateway that speaks for several (:meth:`Device.speak_for`).
 
@@ -94,19 +93,24 @@ class Command:
         await self._device._update(self.id, status, result, timeout_s=timeout_s)
 
 
-class Device(Connected):
+class Device:
     """A device, as it sees itself. Made by :func:`connect_device` or :meth:`speak_for`.
 
     What waits takes ``timeout_s`` and raises as the methods of :class:`Hub` do.
     """
 
     def __init__(self, session: Session, guid: str, speaker: Mapping[str, str] | None = None) -> None:
-        super().__init__(session)
         self.guid = guid
+        self._session = session
         self._speaker = speaker or {}
 
     def __repr__(self) -> str:
         return f"<Device {self.guid} {'connected' if self.connected else 'not connected'}>"
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection at this moment; without one, calls wait for the next."""
+        return self._session.connected
 
     async def notify(
         self,
@@ -117,7 +121,7 @@ class Device(Connected):
         idempotency_key: str | None = None,
     ) -> int:
         """Tell something. Returns the notification's id, once it is stored."""
-        members = {"deviceGuid": self.guid, **notified(name, parameters, idempotency_key), **self._speaker}
+        members = {"deviceGuid": self.guid, **describe_notification(name, parameters, idempotency_key), **self._speaker}
         answer = await self._session.call(Action.NOTIFICATION_INSERT, members, timeout_s=timeout_s)
         return answered_id(answer, "notification")
 
@@ -137,12 +141,12 @@ class Device(Connected):
         subscription = Subscription(
             Kind.COMMAND, device_guids=[self.guid], names=names, since=since, speaker=self._speaker
         )
-        return self._stream(subscription, lambda view: Command(view, self))
+        return self._session.stream(subscription, lambda view: Command(view, self))
 
     async def describe(self, *, timeout_s: float | None = None) -> Mapping[str, Any]:
         """What the hub knows of the device."""
         answer = await self._session.call(Action.DEVICE_GET, self._speaker, timeout_s=timeout_s)
-        return mapping(answer, "device")
+        return read_object(answer, "device")
 
     async def speak_for(
         self,
@@ -163,10 +167,10 @@ class Device(Connected):
         return Device(self._session, guid, {"deviceId": guid, "deviceKey": key})
 
     async def _receive(self, command_id: int, *, timeout_s: float | None) -> bool:
-        members = {**named(self.guid, command_id), **self._speaker}
+        members = {**name_command(self.guid, command_id), **self._speaker}
         answer = await self._session.call(Action.COMMAND_RECEIVE, members, timeout_s=timeout_s)
-        return mapping(answer, "command").get("state") not in ("expired", "cancelled")
+        return read_object(answer, "command").get("state") not in ("expired", "cancelled")
 
     async def _update(self, command_id: int, status: str, result: Any, *, timeout_s: float | None) -> None:
-        members = {**updating(self.guid, command_id, status, result), **self._speaker}
+        members = {**describe_update(self.guid, command_id, status, result), **self._speaker}
         await self._session.call(Action.COMMAND_UPDATE, members, timeout_s=timeout_s)

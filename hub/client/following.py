@@ -10,7 +10,7 @@ from protocol.client_events import CommandView, Members, Refusal, Unexpected
 from protocol.names import Action
 
 Call = Callable[..., Awaitable[Members]]
-Key = tuple[int, Action]
+Watched = tuple[int, Action]
 
 
 class Following:
@@ -23,7 +23,7 @@ class Following:
     def __init__(self, client: Client, call: Call) -> None:
         self._client = client
         self._call = call
-        self._waiting: dict[Key, list[asyncio.Future[CommandView]]] = {}
+        self._waiting: dict[Watched, list[asyncio.Future[CommandView]]] = {}
 
     def __len__(self) -> int:
         """How many wait."""
@@ -33,7 +33,9 @@ class Following:
         """Insert or watch a command, and wait until the device has spoken, or never will.
 
         Raises:
-            NoAnswer: neither happened in time; ``command_id`` is set if the hub has the command.
+            NoAnswer: neither happened in time, or the hub tells nothing more; ``command_id`` is set if the hub has the
+                command.
+            HubRefused: it may not be inserted, or watched.
         """
         loop = asyncio.get_running_loop()
         result: asyncio.Future[CommandView] = loop.create_future()
@@ -52,20 +54,20 @@ class Following:
             await self._call(action, members, timeout_s=timeout_s, note=watch)
             async with asyncio.timeout_at(ends_s):
                 return await result
+        except NoAnswer:
+            raise  # It is a TimeoutError, too, and says more.
         except TimeoutError as exc:
-            if not watched:
-                raise
             text = f"command {watched[0]}: no result within {timeout_s:g} s"
             raise NoAnswer(text, command_id=watched[0]) from exc
         finally:
             for command_id in watched:
                 self._forget((command_id, action), result)
 
-    def _forget(self, key: Key, result: asyncio.Future[CommandView]) -> None:
-        self._waiting[key].remove(result)
-        if not self._waiting[key]:
-            del self._waiting[key]
-            self._client.unwatch(*key)
+    def _forget(self, watched: Watched, result: asyncio.Future[CommandView]) -> None:
+        self._waiting[watched].remove(result)
+        if not self._waiting[watched]:
+            del self._waiting[watched]
+            self._client.unwatch(*watched)
 
     def updated(self, command: CommandView) -> None:
         """The hub has told what became of a command."""
@@ -77,7 +79,11 @@ class Following:
 
     def refused(self, command_id: int, action: Action, refusal: Refusal) -> None:
         """The hub tells nothing more of a command."""
-        self._fail(self._waiting.get((command_id, action), []), HubRefused(refusal, action.value))
+        error: ClientError = HubRefused(refusal, action.value)
+        if action is Action.COMMAND_INSERT:
+            # It has the command, and whoever inserted it must not take it for refused.
+            error = NoAnswer(f"command {command_id}: no result: {refusal.text or 'refused'}", command_id=command_id)
+        self._fail(self._waiting.get((command_id, action), []), error)
 
     def end(self, error: ClientError) -> None:
         """Nothing more will be told of any."""

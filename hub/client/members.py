@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 
-def notified(name: str, parameters: Any, idempotency_key: str | None) -> dict[str, Any]:
+def describe_notification(name: str, parameters: Any, idempotency_key: str | None) -> dict[str, Any]:
     """Of a ``notification/insert``, without its device."""
     return {
         "notification": {"notification": name, "parameters": parameters},
@@ -14,7 +14,7 @@ def notified(name: str, parameters: Any, idempotency_key: str | None) -> dict[st
     }
 
 
-def insertion(
+def describe_command(
     device: str, name: str, parameters: Any, lifetime_s: int | None, idempotency_key: str | None, *, queue: bool
 ) -> dict[str, Any]:
     """Of a ``command/insert``."""
@@ -25,24 +25,24 @@ def insertion(
     return members if queue else {**members, "queue": False}
 
 
-def named(device: str, command_id: int) -> dict[str, Any]:
+def name_command(device: str, command_id: int) -> dict[str, Any]:
     """Of what is asked about one command."""
     return {"deviceGuid": device, "commandId": command_id}
 
 
-def updating(device: str, command_id: int, status: str, result: Any) -> dict[str, Any]:
+def describe_update(device: str, command_id: int, status: str, result: Any) -> dict[str, Any]:
     """Of a ``command/update``."""
     command = {"status": status} if result is None else {"status": status, "result": result}
-    return {**named(device, command_id), "command": command}
+    return {**name_command(device, command_id), "command": command}
 
 
-def mapping(answer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def read_object(answer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """An object in an answer; empty where there is none."""
     value = answer.get(name)
     return value if isinstance(value, dict) else {}
 
 
-def text(timestamp: datetime | str | None) -> str | None:
+def write_time(timestamp: datetime | str | None) -> str | None:
     """A time as the wire takes it."""
     if isinstance(timestamp, datetime):
         return timestamp.astimezone(UTC).isoformat(timespec="milliseconds")

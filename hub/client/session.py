@@ -171,6 +171,11 @@ class Session:
         if self._ended is not None:
             raise self._ended.with_traceback(None)
 
+    def stream(self, subscription: Subscription, wrap: Callable[[Any], Any]) -> Stream[Any]:
+        """A stream for a subscription, whose messages ``wrap`` makes what the program gets."""
+        options = self.options
+        return Stream(self, subscription, wrap, queue_limit=options.queue_limit, timeout_s=options.timeout_s)
+
     async def open_stream(self, stream: Stream[Any], *, timeout_s: float) -> None:
         """Subscribe for a stream and wait until the hub has agreed."""
         self._check_running()

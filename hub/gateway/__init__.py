@@ -216,6 +216,21 @@ class Gateway:
         with _telling("the lane could not be given back"):
             await self.store.close_lane(self.ids.lane, owner=self.others.run, complete=not self.commits.lost)
 
+    def spawn(self, work: Any) -> "asyncio.Task[None]":
+        """Do something beside what is under way; :meth:`stop` waits for it, and whatever fails is logged."""
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, HubError):
+            log.warning("a duty was put off", extra={"duty": task.get_name(), "error": error.text})
+        elif error is not None:
+            log.error("a duty failed", exc_info=error, extra={"duty": task.get_name()})
+
     # --- connections
 
     def connect(self, connection: Connection, socket: Socket) -> None:
@@ -321,20 +336,6 @@ class Gateway:
             self.states.sent(self.fan_out.takers.take_taken())
 
     # --- messages
-
-    def spawn(self, work: Any) -> "asyncio.Task[None]":
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, HubError):
-            log.warning("a duty was put off", extra={"duty": task.get_name(), "error": error.text})
-        elif error is not None:
-            log.error("a duty failed", exc_info=error, extra={"duty": task.get_name()})
 
     def append(self, message: Message, device: Device, idempotency: Idempotency | None = None) -> Commit:
         """Store a message, then publish it. Await the commit for the message as it is in the log.

@@ -29,7 +29,7 @@ class States:
     """The states of commands, as one worker moves them. Each move is in the log before anybody hears of it.
 
     Attributes:
-        moved: how many commands this worker has moved, by where to. An update by a device is another thing.
+        moved: how many commands this worker has moved, by where to; without what a ``command/update`` did.
     """
 
     def __init__(self, gateway: "Gateway") -> None:

@@ -116,7 +116,7 @@ class TracedGateway(Gateway):
         self._committing: dict[int, Traced] = {}
         self._publishing: Traced | None = None
         self._delivering: list[Span] = []
-        self._delivering_elsewheres: list[Span] = []
+        self._delivering_heard: list[Span] = []
 
     def follow_request(self, name: str, traceparent: str | None, told: Mapping[str, Any]) -> Traced | None:
         """Follow a request. None: it was not chosen, and its sender does not ask for anything to be carried on.
@@ -200,14 +200,14 @@ class TracedGateway(Gateway):
         parent = _propagator.extract({"traceparent": placed.traceparent}, _NOTHING)
         span = self.tracer.start_span("deliver", parent, SpanKind.CONSUMER)
         if span.is_recording():
-            self._delivering_elsewheres.append(span)
+            self._delivering_heard.append(span)
         return TracedPublished(placed.message, placed.network_id, placed.groups, traceparent=placed.traceparent)
 
     def _flush(self) -> None:
         super()._flush()
         # What comes from elsewhere waits for no place in our order.
-        elsewheres, self._delivering_elsewheres = self._delivering_elsewheres, []
-        for span in elsewheres:
+        heard, self._delivering_heard = self._delivering_heard, []
+        for span in heard:
             span.end()
         if self._delivering and (not len(self.order) or len(self._delivering) > DELIVERING_MOST):
             delivering, self._delivering = self._delivering, []

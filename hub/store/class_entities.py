@@ -1,4 +1,4 @@
-"""Device classes and their equipment inside a transaction."""
+"""Device classes and their equipment, as the database keeps them."""
 
 from collections.abc import Sequence
 from typing import Any

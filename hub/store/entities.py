@@ -37,12 +37,7 @@ _PEPPER = "pepper"
 
 
 class Entities(UserEntities, ClassEntities, KeyEntities):
-    """:class:`hub.store.Tx` over a SQLAlchemy connection that is inside a transaction; made for one piece of work.
-
-    Args:
-        log: writes messages in the same transaction.
-        now_ms: the present, in milliseconds since 1970.
-    """
+    """:class:`hub.store.Tx` over a SQLAlchemy connection that is inside a transaction; made for one piece of work."""
 
     def __init__(self, connection: Connection, *, log: LogWriter, secrets: Secrets, now_ms: Callable[[], int]) -> None:
         super().__init__(connection, log=log, secrets=secrets, now_ms=now_ms)

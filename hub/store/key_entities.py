@@ -1,4 +1,4 @@
-"""Access keys inside a transaction."""
+"""Access keys with their permissions, as the database keeps them."""
 
 from collections.abc import Sequence
 

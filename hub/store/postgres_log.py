@@ -212,7 +212,7 @@ class PostgresLog:
 
 
 class BlockingLog:
-    """:class:`hub.store.entities.LogWriter`: the same log for a piece of work, which does not know that it waits."""
+    """:class:`hub.store.transaction.LogWriter`: the same log for a piece of work, which does not know that it waits."""
 
     def __init__(self, log: PostgresLog) -> None:
         self._log = log

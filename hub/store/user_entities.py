@@ -1,4 +1,4 @@
-"""Users inside a transaction."""
+"""Users, as the database keeps them."""
 
 from typing import Any
 

@@ -151,7 +151,7 @@ class WrittenTo(Ending, Protocol):
 
 
 class ReadFrom(Protocol):
-    """And of what is read from: how much it may send."""
+    """What the edge knows of a socket that sends: how much it may."""
 
     def take_turn(self) -> None:
         """Go on reading: this turn has room again."""

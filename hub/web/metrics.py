@@ -136,7 +136,7 @@ class HubCollector(Collector):
             reached.add_metric([name], count)
         yield reached
         moved = CounterMetricFamily(
-            "hub_commands_moved", "Commands that the hub moved by itself, not by a command/update", labels=["state"]
+            "hub_commands_moved", "Commands by the state they were moved to, but for updates", labels=["state"]
         )
         for state, count in sorted(gateway.states.moved.items()):
             moved.add_metric([state.word], count)

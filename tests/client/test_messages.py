@@ -255,6 +255,21 @@ async def test_send_learns_that_its_command_ended_while_nobody_was_connected():
         assert (command.id, command.state, command.status) == (7, "expired", "late")
 
 
+async def test_send_does_not_take_a_stored_command_for_refused():
+    """A right was taken away meanwhile: the device may carry it out all the same, so its id is told."""
+    async with scripted() as hub, connect(hub.url, access_key="k", options=FAST) as client:
+        first = await hub.peer()
+        sending = asyncio.create_task(client.send("lamp", "on", timeout_s=TIMEOUT_S))
+        await first.answer(await first.request("command/insert"), command={"id": 7})
+        await first.drop()
+        second = await hub.peer()
+        await second.refuse(await second.request("command/insert"), 404, error="no such device")
+
+        with pytest.raises(NoAnswer, match="no such device") as caught:
+            await within(sending)
+        assert caught.value.command_id == 7
+
+
 async def test_a_command_is_waited_for_by_its_id():
     """After a deadline, or by somebody else: over a reconnect as well."""
     async with scripted() as hub, connect(hub.url, access_key="k", options=FAST) as client:

@@ -335,17 +335,26 @@ def test_a_command_that_was_asked_about_is_watched_again():
     assert isinstance(later, Interrupted)
 
 
-@pytest.mark.parametrize("action", [Action.COMMAND_INSERT, Action.COMMAND_WATCH])
-@pytest.mark.parametrize("code", [404, 503])
-def test_a_refusal_to_watch_again_matters_to_whoever_still_watches(action, code):
-    """Whatever was asked again; nobody else is to lose the connection for it."""
+@pytest.mark.parametrize(
+    ("action", "code", "kind"),
+    [
+        (Action.COMMAND_INSERT, 404, WatchRefused),
+        (Action.COMMAND_INSERT, 409, WatchRefused),
+        (Action.COMMAND_INSERT, 429, WatchRefused),
+        (Action.COMMAND_INSERT, 503, Interrupted),
+        (Action.COMMAND_WATCH, 404, WatchRefused),
+        (Action.COMMAND_WATCH, 503, Interrupted),
+    ],
+)
+def test_a_refusal_to_watch_again_matters_to_whoever_still_watches(action, code, kind):
+    """The connection is given up only where another may help; nobody loses it for what nobody watches any more."""
     client = ready()
     client.watch(7, action, {"deviceGuid": "lamp"})
     (first,) = refuse(client, reconnect(client)[0], code=code)
     (request,) = reconnect(client)
     client.unwatch(7, action)
 
-    assert isinstance(first, WatchRefused if code == 404 else Interrupted)
+    assert isinstance(first, kind)
     assert refuse(client, request, code=code) == []
 
 

@@ -474,6 +474,7 @@ async def test_what_ended_meanwhile_comes_behind_the_answer_to_a_repeated_insert
 
     push = (await again.push())["command"]
     assert (push["id"], push["state"], push["status"]) == (command_id, *told)
+    assert await again.pushes() == []
     assert [update["command"]["status"] for update in await old.pushes()] == ([told[1]] if told[1] else [])
 
 
