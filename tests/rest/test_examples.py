@@ -49,7 +49,7 @@ def put(tx: Tx, fixture: dict[str, Any], settings: Settings) -> Secrets:
     prepare(tx, settings)
     administrator = tx.user_by_login(settings.admin_login)
     assert administrator is not None, "the first start makes it"
-    with mock.patch("hub.store.entities.new_key", return_value=fixture["admin"]["key"]):
+    with mock.patch("hub.store.key_entities.new_key", return_value=fixture["admin"]["key"]):
         master = put_key(tx, {"name": "MASTER", "permissions": [{}]}, administrator.id)
     return {"MASTER": master, **fill(tx, fixture)}
 
