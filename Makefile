@@ -28,7 +28,7 @@ test-needs: setup
 test: test-needs lint  ## Everything: linter, types, all tests, coverage of protocol and hub/core
 	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term --cov-fail-under=100
 
-test-fast: setup  ## The tests that need no processes of their own, in under a minute
+test-fast: setup  ## All but the slow tests, in three minutes
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
 lint: setup  ## Formatter, linter, strict types

@@ -35,6 +35,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count()
         self._template = "template1"
+        self._strategy: str | None = None
         self.port = 5432
 
     # --- the server ---
@@ -100,11 +101,19 @@ class Server:
     def database(self, *, template: str | None = None) -> Iterator[str]:
         """The URL of a new database: a copy of the one that :meth:`keep_as_template` was told of, or of this one."""
         name = f"test{next(self._numbers)}"
-        self.do("postgres", f"CREATE DATABASE {name} TEMPLATE {template or self._template}")
+        self.do("postgres", f"CREATE DATABASE {name} TEMPLATE {template or self._template} {self._copying()}")
         try:
             yield self.url(name)
         finally:
             self.do("postgres", f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _copying(self) -> str:
+        """Files are copied in a quarter of the time that rows take; before version 15 there was nothing else."""
+        if self._strategy is None:
+            self._strategy = (
+                "STRATEGY file_copy" if int(self.do("postgres", "SHOW server_version_num")) >= 150_000 else ""
+            )
+        return self._strategy
 
     def keep_as_template(self, name: str) -> None:
         """From now on, new databases are copies of this one."""
