@@ -12,11 +12,12 @@ help:  ## Show what there is to make
 
 setup: $(STAMP)  ## Make .venv and install the hub in it, with what its tests need
 
+# Warnings: setuptools has one for whoever installs a package from its own folder.
 $(STAMP): pyproject.toml setup.py hub/web/_send.c
 	@$(PYTHON) -c 'import sys, venv; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@
 
 run: setup  ## Start a hub that works, with its database in this folder
